@@ -1,0 +1,601 @@
+"""Admission: may this statement enter a log? A pure function that node, verifier and auditor all run.
+
+Admission is not judgement. A well-formed, correctly signed, in-order statement is admitted even when it shows a
+breach; refusing it would destroy evidence. Three outcomes, each with a stable :class:`Code`:
+
+===========  ==========================================================================================
+admitted     whatever it says (``known`` when this log holds its digest already)
+not yet      parent, enrolment, key or treaty version unknown here; future-dated; child cap (clients only)
+refused      depends on bytes and treaty alone, never on clock or arrival: what one refuses, all refuse
+===========  ==========================================================================================
+
+Order of the checks: size and frame (:class:`~brakeline.treaty.envelope.Envelope`), signatures by keys known here
+(so nothing unauthenticated is parsed), canonical payload and schema, role, further signatures, treaty version, grid
+and limits, clock, chain. Who may sign what is the table :data:`ROLES`; everything not in it is refused.
+
+An author's statements form a *tree*: a second admissible child of one parent is admitted, and the pair is the evidence
+of equivocation. :class:`Register` holds what admission must remember of a log prefix: 40 bytes a statement, and no
+payloads. Nothing here does I/O; the caller passes its clock.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from brakeline.ledger import ed25519
+from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.vkey import VKey
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.names import lab_of
+from brakeline.treaty.statements import (
+    ZERO_DIGEST,
+    Acknowledgement,
+    Enrolment,
+    Evidence,
+    Order,
+    Statement,
+    Usage,
+    parse_statement,
+)
+
+
+class Code(StrEnum):
+    """Stable reasons of *not yet* and *refused* (documented in docs/spec/admission.md)."""
+
+    KEY_UNKNOWN = "key-unknown"
+    PARENT_UNKNOWN = "parent-unknown"
+    TREATY_UNKNOWN = "treaty-unknown"
+    FUTURE_DATED = "future-dated"
+    CHILD_CAP = "child-cap"
+    SIGNATURE_INVALID = "signature-invalid"
+    SIGNATURES_TOO_FEW = "signatures-too-few"
+    SIGNER_NOT_ALLOWED = "signer-not-allowed"
+    KEY_UNREGISTRABLE = "key-unregistrable"
+    KEY_REUSED = "key-reused"
+    ROLE_FORBIDDEN = "role-forbidden"
+    OFF_GRID = "off-grid"
+    TOO_MANY_LINES = "too-many-lines"
+    ORDER_PERIODS = "order-periods"
+    CHAIN_MALFORMED = "chain-malformed"
+    TREATY_NOT_PINNED = "treaty-not-pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """May be appended. ``known``: this log holds the digest already, at ``index``; give its receipt again."""
+
+    statement: Statement
+    known: bool = False
+    index: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """Cannot be decided here and now; the same bytes may be admitted later."""
+
+    code: str
+    message: str
+    expected: str = ""
+    found: str = ""
+    fix: str = "retry later"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Never admissible under this treaty; the sequence number may be used again."""
+
+    code: str
+    message: str
+    expected: str = ""
+    found: str = ""
+    fix: str = ""
+
+
+Outcome: TypeAlias = Admitted | NotYet | Refused
+
+
+class Role(StrEnum):
+    """What a key is enrolled for, as far as signing statements goes."""
+
+    PARTY = "party"
+    LAB_ROOT = "lab root"
+    SITE = "site"
+    METER = "meter"
+    PROVIDER = "provider"
+    VENDOR = "vendor"
+    INSPECTOR = "inspector"
+    EVALUATOR = "evaluator"
+
+
+ROLES: Mapping[str, Role] = {
+    "enrolment": Role.LAB_ROOT,
+    "inventory": Role.SITE,
+    "usage": Role.SITE,
+    "acknowledgement": Role.SITE,
+    "evidence": Role.METER,
+    "order": Role.PARTY,
+}
+"""Predicate -> the one role whose keys may sign it (an enrolment carries the enrolled key's signature besides)."""
+
+
+class Holder(NamedTuple):
+    """Who holds a statement key, and as what."""
+
+    role: Role
+    name: str
+    key: VKey
+
+
+@dataclass(slots=True)
+class _Chain:
+    """One author's tree: the first branch as packed digests, further branches beside it."""
+
+    main: bytearray = field(default_factory=bytearray)
+    main_index: array[int] = field(default_factory=lambda: array("Q"))
+    forks: dict[int, list[tuple[bytes, bytes, int]]] = field(default_factory=dict)  # sequence -> (digest, parent, index)
+
+    def length(self) -> int:
+        return len(self.main) // 32
+
+    def main_at(self, sequence: int) -> bytes:
+        return bytes(self.main[32 * sequence : 32 * sequence + 32])
+
+    def at(self, sequence: int) -> Iterator[tuple[bytes, bytes, int]]:
+        """Every statement at a position: (digest, parent digest, log index)."""
+        if 0 <= sequence < self.length():
+            parent = self.main_at(sequence - 1) if sequence else bytes(32)
+            yield self.main_at(sequence), parent, self.main_index[sequence]
+        yield from self.forks.get(sequence, ())
+
+    def add(self, sequence: int, digest: bytes, parent: bytes, index: int) -> None:
+        follows = parent == (self.main_at(sequence - 1) if sequence else bytes(32))
+        if sequence == self.length() and follows:
+            self.main += digest
+            self.main_index.append(index)
+        else:
+            self.forks.setdefault(sequence, []).append((digest, parent, index))
+
+
+class Register:
+    """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
+
+    def __init__(self, document: TreatyDocument) -> None:
+        """Start from the keys that *document* names, with an empty prefix."""
+        self.document = document
+        self.treaty_digest = document.digest
+        self._holders: dict[str, list[Holder]] = defaultdict(list)
+        self._named_keys = {key.keyid for key in document.all_keys()}
+        self._chains: dict[str, _Chain] = {}
+        self._unchained: dict[str, int] = {}
+        for party in document.party:
+            self._hold(Role.PARTY, party.name, VKey.parse(party.key))
+        for lab in document.lab:
+            self._hold(Role.LAB_ROOT, lab.name, VKey.parse(lab.root_key))
+        for third in document.third_party:
+            self._hold(Role(third.kind), third.name, VKey.parse(third.key))
+
+    def _hold(self, role: Role, name: str, key: VKey) -> None:
+        self._holders[key.keyid].append(Holder(role, name, key))
+
+    def holders(self, keyid: str) -> tuple[Holder, ...]:
+        """Who holds the key with this id (several only across enrolments, which is a finding)."""
+        return tuple(self._holders.get(keyid, ()))
+
+    def named_by_treaty(self, keyid: str) -> bool:
+        """Say whether the treaty itself names this key, in whatever role (log and witness keys included)."""
+        return keyid in self._named_keys
+
+    def index_of(self, statement: Statement) -> int | None:
+        """Return the log index of a statement this prefix holds, else None."""
+        authored = statement.authored
+        if authored is None:
+            return self.find_unchained(statement.digest)
+        return self.find_position(authored.author, authored.sequence, statement.digest)
+
+    def find_position(self, author: str, sequence: int, digest: str) -> int | None:
+        """Return the log index of the statement of *author* at *sequence* with this digest, else None."""
+        chain = self._chains.get(author)
+        if chain is None:
+            return None
+        raw = bytes.fromhex(digest)
+        return next((index for held, _, index in chain.at(sequence) if held == raw), None)
+
+    def find_unchained(self, digest: str) -> int | None:
+        """Return the log index of a statement without a chain (treaty, order), else None."""
+        return self._unchained.get(digest)
+
+    def holds(self, author: str, sequence: int, digest: str) -> bool:
+        """Say whether the prefix holds this statement of this author at this position."""
+        return self.find_position(author, sequence, digest) is not None
+
+    def children(self, author: str, sequence: int, parent: str) -> int:
+        """Return how many statements of *author* at *sequence* name *parent* as their parent."""
+        chain = self._chains.get(author)
+        raw = bytes.fromhex(parent)
+        return sum(1 for _, held, _ in chain.at(sequence) if held == raw) if chain else 0
+
+    def heads(self, author: str) -> list[tuple[int, str]]:
+        """Return the leaves of an author's tree as (sequence, digest), sorted: statements without a child here."""
+        chain = self._chains.get(author)
+        if chain is None:
+            return []
+        positions = {*chain.forks, chain.length() - 1}
+        positions |= {position - 1 for position in chain.forks}
+        leaves: list[tuple[int, str]] = []
+        for position in sorted(p for p in positions if p >= 0):
+            parents = {parent for _, parent, _ in chain.at(position + 1)}
+            leaves += [(position, digest.hex()) for digest, _, _ in chain.at(position) if digest not in parents]
+        return sorted(leaves)
+
+    def record(self, statement: Statement, index: int) -> None:
+        """Take a statement that was admitted, and appended at *index*, into the prefix."""
+        authored = statement.authored
+        if authored is None:
+            self._unchained[statement.digest] = index
+            return
+        chain = self._chains.setdefault(authored.author, _Chain())
+        chain.add(authored.sequence, bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
+        if isinstance(authored, Enrolment):
+            self._hold(Role.SITE, authored.site, VKey.parse(authored.key))
+
+
+Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
+
+
+def admit(
+    register: Register,
+    envelope: Envelope,
+    *,
+    now_ms: int,
+    from_peer: bool = False,
+    verify: Verify = ed25519.verify,
+) -> Outcome:
+    """Decide one envelope against a log prefix.
+
+    Args:
+        register: the prefix's memory; not changed (call :meth:`Register.record` once the entry has an index).
+        envelope: bounded and framed, its bytes as received.
+        now_ms: the caller's clock, or the log's ``received_at_ms`` on replay (Unix ms).
+        from_peer: the statement stands in a peer's log, where the child cap does not apply.
+        verify: strict Ed25519, (key, message, signature) -> bool.
+    """
+    signed = _verify_known(register, envelope, verify)
+    if not isinstance(signed, list):
+        return signed
+    try:
+        statement = parse_statement(envelope.payload)
+    except BrakelineError as error:
+        return Refused(error.code, error.message, error.expected, error.found, error.fix)
+    predicate = statement.predicate
+    if isinstance(predicate, TreatyDocument):
+        return _admit_treaty(register, envelope, statement, verify)
+    problem = (
+        _check_treaty(register, predicate.treaty)
+        or _check_signers(register, envelope, statement, signed, verify)
+        or _check_terms(register, statement)
+    )
+    if problem is not None:
+        return problem
+    index = register.index_of(statement)
+    if index is not None:
+        return Admitted(statement, known=True, index=index)
+    return (
+        _check_clock(register, statement, now_ms) or _check_chain(register, statement, from_peer) or Admitted(statement)
+    )
+
+
+def check_treaty_statement(
+    envelope: Envelope, pin: str, *, verify: Verify = ed25519.verify
+) -> tuple[Statement, TreatyDocument]:
+    """Check a treaty statement against the pin: digest, every named key registrable and signed, the parties' quorum.
+
+    Raises:
+        BrakelineError: the codes of :func:`admit`, ``treaty-not-pinned``, and those of the document.
+    """
+    statement = parse_statement(envelope.payload)
+    document = statement.predicate
+    if not isinstance(document, TreatyDocument) or document.digest != pin:
+        raise BrakelineError(
+            code=Code.TREATY_NOT_PINNED,
+            message="this is not the treaty that was pinned",
+            expected=pin,
+            found=document.digest if isinstance(document, TreatyDocument) else statement.name,
+            fix="obtain the signed treaty whose digest your government published",
+        )
+    problem = _check_treaty_signatures(document, envelope, verify)
+    if problem is not None:
+        raise BrakelineError(
+            code=problem.code,
+            message=problem.message,
+            expected=problem.expected,
+            found=problem.found,
+            fix=problem.fix,
+        )
+    return statement, document
+
+
+def _verify_known(register: Register, envelope: Envelope, verify: Verify) -> list[Holder] | NotYet | Refused:
+    """Verify every signature whose key is known here; at least one must be."""
+    message = envelope.pae()
+    signed: list[Holder] = []
+    for keyid, sig in envelope.signatures:
+        holders = register.holders(keyid)
+        if not holders:
+            continue
+        if not verify(holders[0].key.public_key, message, sig):
+            return _invalid(keyid)
+        signed.extend(holders)
+    if not signed:
+        return NotYet(
+            Code.KEY_UNKNOWN,
+            "none of the signatures is by a key known here",
+            expected="a key the treaty names or an enrolment in this log begins",
+            found=envelope.signatures[0].keyid,
+            fix="submit the enrolment first; check that this is the right key and treaty",
+        )
+    return signed
+
+
+def _check_treaty(register: Register, digest: str) -> NotYet | None:
+    if digest == register.treaty_digest:
+        return None
+    return NotYet(
+        Code.TREATY_UNKNOWN,
+        "the statement is made under a treaty version unknown here",
+        expected=register.treaty_digest,
+        found=digest,
+        fix="submit that treaty version, or sign under the version in force",
+    )
+
+
+def _check_signers(
+    register: Register, envelope: Envelope, statement: Statement, signed: list[Holder], verify: Verify
+) -> NotYet | Refused | None:
+    """Compare who signed with who must sign (ROLES); no signature too few, none too many."""
+    predicate = statement.predicate
+    role = ROLES.get(statement.name)
+    if role is None:
+        return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
+    if isinstance(predicate, Order):
+        return _check_order_signers(register, envelope, signed)
+    authored = statement.authored
+    if authored is None:
+        return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
+    owner = next((h for h in signed if h.name == authored.author), None)
+    if owner is None and role is Role.SITE and all(h.role is Role.SITE for h in signed):
+        # Not a refusal: an enrolment that this log lacks may yet give the same key bytes to the author.
+        return NotYet(
+            Code.KEY_UNKNOWN,
+            "the signer's key is not enrolled here for the author",
+            expected=f"a key of {authored.author}",
+            found=f"a key of {signed[0].name}",
+            fix="sign with the author's own key; submit its enrolment first",
+        )
+    if owner is None:
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "the signer is not the author",
+            expected=f"a key of {authored.author}",
+            found=f"a key of {signed[0].name}",
+        )
+    if owner.role is not role:
+        return Refused(
+            Code.ROLE_FORBIDDEN,
+            f"a {owner.role} key may not sign a statement of this kind",
+            expected=f"{statement.name}: {role}",
+            found=f"{owner.role} {owner.name}",
+        )
+    if isinstance(predicate, Enrolment):
+        return _check_enrolment(register, envelope, predicate, owner, verify)
+    if len(envelope.signatures) != 1:
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "wrong number of signatures",
+            expected="exactly the author's",
+            found=str(len(envelope.signatures)),
+        )
+    return None
+
+
+def _check_order_signers(register: Register, envelope: Envelope, signed: list[Holder]) -> Refused | None:
+    parties = {h.key.public_key for h in signed if h.role is Role.PARTY}
+    if len(parties) != len(envelope.signatures):
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "an order carries a signature that is not a party's",
+            expected="signatures of the treaty's parties only",
+            found=f"{len(parties)} of {len(envelope.signatures)} signatures are parties'",
+        )
+    need = register.document.quorum.orders
+    if len(parties) < need:
+        return Refused(
+            Code.SIGNATURES_TOO_FEW,
+            "an order is signed by too few parties",
+            expected=f"{need} of {len(register.document.party)} parties",
+            found=str(len(parties)),
+            fix="let further parties sign the same file",
+        )
+    return None
+
+
+def _check_enrolment(
+    register: Register, envelope: Envelope, enrolment: Enrolment, root: Holder, verify: Verify
+) -> NotYet | Refused | None:
+    """An enrolment: the site is the lab's own; the new key is registrable, unused elsewhere, and has signed too."""
+    key = VKey.parse(enrolment.key)
+    if lab_of(enrolment.site) != enrolment.author or key.name != enrolment.site:
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "a lab enrols keys of its own sites only, and the key bears the site's name",
+            expected=f"{enrolment.author}/<site>",
+            found=f"{enrolment.site}, key of {key.name}",
+        )
+    try:
+        ed25519.check_registrable(key.public_key)
+    except BrakelineError as error:
+        return Refused(Code.KEY_UNREGISTRABLE, error.message, error.expected, error.found, error.fix)
+    if register.named_by_treaty(key.keyid):
+        return Refused(
+            Code.KEY_REUSED, "one key, one purpose: the treaty names this key already", found=key.keyid, fix="make a new key"
+        )
+    signatures = dict(envelope.signatures)
+    if signatures.keys() != {root.key.keyid, key.keyid}:
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "an enrolment is signed by the lab's root key and by the enrolled key, and nobody else",
+            expected=f"{root.key.keyid} and {key.keyid}",
+            found=", ".join(signatures),
+        )
+    if not verify(key.public_key, envelope.pae(), signatures[key.keyid]):
+        return _invalid(key.keyid)
+    return None
+
+
+def _check_terms(register: Register, statement: Statement) -> Refused | None:
+    """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
+    predicate = statement.predicate
+    document = register.document
+    if isinstance(predicate, Usage | Evidence) and document.period_grid.index_of(predicate.start, predicate.end) is None:
+        return Refused(
+            Code.OFF_GRID,
+            "the period is not one of the treaty's grid",
+            expected=f"{document.grid.start} + k x {document.grid.period_ms} ms",
+            found=f"[{predicate.start}, {predicate.end})",
+        )
+    if isinstance(predicate, Usage) and len(predicate.lines) > document.limits.line_count:
+        return Refused(
+            Code.TOO_MANY_LINES,
+            "the books have more lines than the treaty allows",
+            expected=f"at most {document.limits.line_count}",
+            found=str(len(predicate.lines)),
+            fix="merge small workloads into one line",
+        )
+    if isinstance(predicate, Order) and not predicate.effective_period < predicate.expiry_period:
+        return Refused(
+            Code.ORDER_PERIODS,
+            "an order must expire after it takes effect",
+            expected="effective_period < expiry_period",
+            found=f"{predicate.effective_period}, {predicate.expiry_period}",
+        )
+    authored = statement.authored
+    if authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
+        return Refused(
+            Code.CHAIN_MALFORMED,
+            "the first statement of a chain has sequence 0 and 64 zeros as previous, and no other has",
+            found=f"sequence {authored.sequence}, previous {authored.previous}",
+        )
+    return None
+
+
+def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYet | None:
+    predicate = statement.predicate
+    if isinstance(predicate, Usage | Evidence):
+        latest = predicate.end.value
+    elif isinstance(predicate, Acknowledgement):
+        latest = max(predicate.seen_at.value, predicate.stopped_at.value)
+    else:
+        return None
+    limit = now_ms + register.document.deadlines.skew_ms
+    if latest <= limit:
+        return None
+    return NotYet(
+        Code.FUTURE_DATED,
+        "the statement speaks of a time that has not come here",
+        expected=f"at most {limit}",
+        found=str(latest),
+        fix="check the clock; retry when the time has come",
+    )
+
+
+def _check_chain(register: Register, statement: Statement, from_peer: bool) -> NotYet | Refused | None:
+    authored = statement.authored
+    if authored is None:
+        return None
+    if authored.sequence and not register.holds(authored.author, authored.sequence - 1, authored.previous):
+        return NotYet(
+            Code.PARENT_UNKNOWN,
+            "the statement's parent is not in this log",
+            expected=f"{authored.author} #{authored.sequence - 1} {authored.previous}",
+            found="no such statement",
+            fix="submit the parent first",
+        )
+    cap = register.document.limits.child_cap
+    if not from_peer and register.children(authored.author, authored.sequence, authored.previous) >= cap:
+        return NotYet(
+            Code.CHILD_CAP,
+            "this parent has as many children as the treaty lets a client submit",
+            expected=f"at most {cap}",
+            fix="stop signing second versions; each one is evidence of equivocation",
+        )
+    return None
+
+
+def _admit_treaty(register: Register, envelope: Envelope, statement: Statement, verify: Verify) -> Outcome:
+    document = statement.predicate
+    if not isinstance(document, TreatyDocument) or document.digest != register.treaty_digest:
+        return Refused(
+            Code.TREATY_NOT_PINNED,
+            "this is not the treaty this log runs under",
+            expected=register.treaty_digest,
+            found=document.digest if isinstance(document, TreatyDocument) else "",
+        )
+    problem = _check_treaty_signatures(document, envelope, verify)
+    if problem is not None:
+        return problem
+    index = register.index_of(statement)
+    return Admitted(statement) if index is None else Admitted(statement, known=True, index=index)
+
+
+def _check_treaty_signatures(document: TreatyDocument, envelope: Envelope, verify: Verify) -> Refused | None:
+    """A treaty statement: every Ed25519 key it names is registrable and has signed; parties by quorum; nobody else."""
+    message = envelope.pae()
+    named = {key.keyid: key for key in document.all_keys()}
+    parties = {VKey.parse(party.key).keyid for party in document.party}
+    signed: set[str] = set()
+    for keyid, sig in envelope.signatures:
+        key = named.get(keyid)
+        if key is None:
+            return Refused(
+                Code.SIGNER_NOT_ALLOWED, "the treaty is signed by a key it does not name", found=keyid, fix="remove it"
+            )
+        if not verify(key.public_key, message, sig):
+            return _invalid(keyid)
+        signed.add(keyid)
+    for keyid, key in named.items():
+        try:
+            ed25519.check_registrable(key.public_key)
+        except BrakelineError as error:
+            return Refused(Code.KEY_UNREGISTRABLE, f"{key.name}: {error.message}", error.expected, error.found, error.fix)
+        if keyid not in signed and keyid not in parties:
+            return Refused(
+                Code.SIGNATURES_TOO_FEW,
+                f"the key of {key.name} has not signed the treaty that names it",
+                expected="a signature of every named key",
+                found="none",
+                fix="brakeline treaty sign",
+            )
+    have, need = len(parties & signed), document.quorum.amendments
+    if have < need:
+        return Refused(
+            Code.SIGNATURES_TOO_FEW,
+            "the treaty is signed by too few parties",
+            expected=f"{need} of {len(parties)}",
+            found=str(have),
+            fix="let further parties sign the same file",
+        )
+    return None
+
+
+def _invalid(keyid: str) -> Refused:
+    return Refused(
+        Code.SIGNATURE_INVALID,
+        "a signature does not verify (strict Ed25519 over DSSE's PAE)",
+        found=f"keyid {keyid}",
+        fix="sign the canonical payload with the key of that id",
+    )
