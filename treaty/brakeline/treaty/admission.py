@@ -14,18 +14,16 @@ Order of the checks: size and frame (:class:`~brakeline.treaty.envelope.Envelope
 and limits, clock, chain. Who may sign what is the table :data:`ROLES`; everything not in it is refused.
 
 An author's statements form a *tree*: a second admissible child of one parent is admitted, and the pair is the evidence
-of equivocation. :class:`Register` holds what admission must remember of a log prefix: 40 bytes a statement, and no
-payloads. Nothing here does I/O; the caller passes its clock.
+of equivocation. What must be remembered of a log prefix is a :class:`~brakeline.treaty.register.Register`. Nothing
+here does I/O; the caller passes its clock.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
@@ -33,6 +31,7 @@ from brakeline.ledger.vkey import VKey
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import lab_of
+from brakeline.treaty.register import Holder, Register, Role
 from brakeline.treaty.statements import (
     ZERO_DIGEST,
     Acknowledgement,
@@ -43,6 +42,20 @@ from brakeline.treaty.statements import (
     Usage,
     parse_statement,
 )
+
+__all__ = [
+    "ROLES",
+    "Admitted",
+    "Code",
+    "Holder",
+    "NotYet",
+    "Outcome",
+    "Refused",
+    "Register",
+    "Role",
+    "admit",
+    "check_treaty_statement",
+]
 
 
 class Code(StrEnum):
@@ -100,19 +113,6 @@ class Refused:
 Outcome: TypeAlias = Admitted | NotYet | Refused
 
 
-class Role(StrEnum):
-    """What a key is enrolled for, as far as signing statements goes."""
-
-    PARTY = "party"
-    LAB_ROOT = "lab root"
-    SITE = "site"
-    METER = "meter"
-    PROVIDER = "provider"
-    VENDOR = "vendor"
-    INSPECTOR = "inspector"
-    EVALUATOR = "evaluator"
-
-
 ROLES: Mapping[str, Role] = {
     "enrolment": Role.LAB_ROOT,
     "inventory": Role.SITE,
@@ -122,127 +122,6 @@ ROLES: Mapping[str, Role] = {
     "order": Role.PARTY,
 }
 """Predicate -> the one role whose keys may sign it (an enrolment carries the enrolled key's signature besides)."""
-
-
-class Holder(NamedTuple):
-    """Who holds a statement key, and as what."""
-
-    role: Role
-    name: str
-    key: VKey
-
-
-@dataclass(slots=True)
-class _Chain:
-    """One author's tree: the first branch as packed digests, further branches beside it."""
-
-    main: bytearray = field(default_factory=bytearray)
-    main_index: array[int] = field(default_factory=lambda: array("Q"))
-    forks: dict[int, list[tuple[bytes, bytes, int]]] = field(default_factory=dict)  # sequence -> (digest, parent, index)
-
-    def length(self) -> int:
-        return len(self.main) // 32
-
-    def main_at(self, sequence: int) -> bytes:
-        return bytes(self.main[32 * sequence : 32 * sequence + 32])
-
-    def at(self, sequence: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """Every statement at a position: (digest, parent digest, log index)."""
-        if 0 <= sequence < self.length():
-            parent = self.main_at(sequence - 1) if sequence else bytes(32)
-            yield self.main_at(sequence), parent, self.main_index[sequence]
-        yield from self.forks.get(sequence, ())
-
-    def add(self, sequence: int, digest: bytes, parent: bytes, index: int) -> None:
-        follows = parent == (self.main_at(sequence - 1) if sequence else bytes(32))
-        if sequence == self.length() and follows:
-            self.main += digest
-            self.main_index.append(index)
-        else:
-            self.forks.setdefault(sequence, []).append((digest, parent, index))
-
-
-class Register:
-    """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
-
-    def __init__(self, document: TreatyDocument) -> None:
-        """Start from the keys that *document* names, with an empty prefix."""
-        self.document = document
-        self.treaty_digest = document.digest
-        self._holders: dict[str, list[Holder]] = defaultdict(list)
-        self._named_keys = {key.keyid for key in document.all_keys()}
-        self._chains: dict[str, _Chain] = {}
-        self._unchained: dict[str, int] = {}
-        for party in document.party:
-            self._hold(Role.PARTY, party.name, VKey.parse(party.key))
-        for lab in document.lab:
-            self._hold(Role.LAB_ROOT, lab.name, VKey.parse(lab.root_key))
-        for third in document.third_party:
-            self._hold(Role(third.kind), third.name, VKey.parse(third.key))
-
-    def _hold(self, role: Role, name: str, key: VKey) -> None:
-        self._holders[key.keyid].append(Holder(role, name, key))
-
-    def holders(self, keyid: str) -> tuple[Holder, ...]:
-        """Who holds the key with this id (several only across enrolments, which is a finding)."""
-        return tuple(self._holders.get(keyid, ()))
-
-    def named_by_treaty(self, keyid: str) -> bool:
-        """Say whether the treaty itself names this key, in whatever role (log and witness keys included)."""
-        return keyid in self._named_keys
-
-    def index_of(self, statement: Statement) -> int | None:
-        """Return the log index of a statement this prefix holds, else None."""
-        authored = statement.authored
-        if authored is None:
-            return self.find_unchained(statement.digest)
-        return self.find_position(authored.author, authored.sequence, statement.digest)
-
-    def find_position(self, author: str, sequence: int, digest: str) -> int | None:
-        """Return the log index of the statement of *author* at *sequence* with this digest, else None."""
-        chain = self._chains.get(author)
-        if chain is None:
-            return None
-        raw = bytes.fromhex(digest)
-        return next((index for held, _, index in chain.at(sequence) if held == raw), None)
-
-    def find_unchained(self, digest: str) -> int | None:
-        """Return the log index of a statement without a chain (treaty, order), else None."""
-        return self._unchained.get(digest)
-
-    def holds(self, author: str, sequence: int, digest: str) -> bool:
-        """Say whether the prefix holds this statement of this author at this position."""
-        return self.find_position(author, sequence, digest) is not None
-
-    def children(self, author: str, sequence: int, parent: str) -> int:
-        """Return how many statements of *author* at *sequence* name *parent* as their parent."""
-        chain = self._chains.get(author)
-        raw = bytes.fromhex(parent)
-        return sum(1 for _, held, _ in chain.at(sequence) if held == raw) if chain else 0
-
-    def heads(self, author: str) -> list[tuple[int, str]]:
-        """Return the leaves of an author's tree as (sequence, digest), sorted: statements without a child here."""
-        chain = self._chains.get(author)
-        if chain is None:
-            return []
-        positions = {*chain.forks, chain.length() - 1}
-        positions |= {position - 1 for position in chain.forks}
-        leaves: list[tuple[int, str]] = []
-        for position in sorted(p for p in positions if p >= 0):
-            parents = {parent for _, parent, _ in chain.at(position + 1)}
-            leaves += [(position, digest.hex()) for digest, _, _ in chain.at(position) if digest not in parents]
-        return sorted(leaves)
-
-    def record(self, statement: Statement, index: int) -> None:
-        """Take a statement that was admitted, and appended at *index*, into the prefix."""
-        authored = statement.authored
-        if authored is None:
-            self._unchained[statement.digest] = index
-            return
-        chain = self._chains.setdefault(authored.author, _Chain())
-        chain.add(authored.sequence, bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
-        if isinstance(authored, Enrolment):
-            self._hold(Role.SITE, authored.site, VKey.parse(authored.key))
 
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
@@ -417,7 +296,7 @@ def _check_order_signers(register: Register, envelope: Envelope, signed: list[Ho
         return Refused(
             Code.SIGNATURES_TOO_FEW,
             "an order is signed by too few parties",
-            expected=f"{need} of {len(register.document.party)} parties",
+            expected=f"{need} of {len(register.document.parties)} parties",
             found=str(len(parties)),
             fix="let further parties sign the same file",
         )
@@ -442,7 +321,10 @@ def _check_enrolment(
         return Refused(Code.KEY_UNREGISTRABLE, error.message, error.expected, error.found, error.fix)
     if register.named_by_treaty(key.keyid):
         return Refused(
-            Code.KEY_REUSED, "one key, one purpose: the treaty names this key already", found=key.keyid, fix="make a new key"
+            Code.KEY_REUSED,
+            "one key, one purpose: the treaty names this key already",
+            found=key.keyid,
+            fix="make a new key",
         )
     signatures = dict(envelope.signatures)
     if signatures.keys() != {root.key.keyid, key.keyid}:
@@ -461,11 +343,11 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
     """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
     predicate = statement.predicate
     document = register.document
-    if isinstance(predicate, Usage | Evidence) and document.period_grid.index_of(predicate.start, predicate.end) is None:
+    if isinstance(predicate, Usage | Evidence) and document.grid.index_of(predicate.start, predicate.end) is None:
         return Refused(
             Code.OFF_GRID,
             "the period is not one of the treaty's grid",
-            expected=f"{document.grid.start} + k x {document.grid.period_ms} ms",
+            expected=f"{document.grid.start} + k x {document.grid.period} ms",
             found=f"[{predicate.start}, {predicate.end})",
         )
     if isinstance(predicate, Usage) and len(predicate.lines) > document.limits.line_count:
@@ -501,7 +383,7 @@ def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYe
         latest = max(predicate.seen_at.value, predicate.stopped_at.value)
     else:
         return None
-    limit = now_ms + register.document.deadlines.skew_ms
+    limit = now_ms + register.document.deadlines.skew_ms.value
     if latest <= limit:
         return None
     return NotYet(
@@ -555,8 +437,8 @@ def _admit_treaty(register: Register, envelope: Envelope, statement: Statement, 
 def _check_treaty_signatures(document: TreatyDocument, envelope: Envelope, verify: Verify) -> Refused | None:
     """A treaty statement: every Ed25519 key it names is registrable and has signed; parties by quorum; nobody else."""
     message = envelope.pae()
-    named = {key.keyid: key for key in document.all_keys()}
-    parties = {VKey.parse(party.key).keyid for party in document.party}
+    named = {keyid: item.key for keyid, item in document.all_statement_and_log_keys().items()}
+    parties = {key.keyid for key in document.party_keys().values()}
     signed: set[str] = set()
     for keyid, sig in envelope.signatures:
         key = named.get(keyid)
@@ -571,7 +453,9 @@ def _check_treaty_signatures(document: TreatyDocument, envelope: Envelope, verif
         try:
             ed25519.check_registrable(key.public_key)
         except BrakelineError as error:
-            return Refused(Code.KEY_UNREGISTRABLE, f"{key.name}: {error.message}", error.expected, error.found, error.fix)
+            return Refused(
+                Code.KEY_UNREGISTRABLE, f"{key.name}: {error.message}", error.expected, error.found, error.fix
+            )
         if keyid not in signed and keyid not in parties:
             return Refused(
                 Code.SIGNATURES_TOO_FEW,

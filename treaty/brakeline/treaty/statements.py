@@ -25,7 +25,7 @@ from typing import Annotated, Literal, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
 from brakeline.treaty.errors import StatementError, TreatyError
 from brakeline.treaty.names import NameKind, is_name
 from brakeline.treaty.quantities import ChipMs, Flop, InstantMs, Joules, Tokens
@@ -34,9 +34,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_PREFIX = "https://brakeline.example/"
-ZERO_DIGEST = "0" * 64
-"""``previous`` of an author's first statement."""
-
 MAX_LINES = 256
 """Lines of one usage statement, whatever a treaty says; a treaty's own ``line_count`` is lower."""
 
@@ -200,7 +197,9 @@ class Evidence(Authored):
 class Scope(Model):
     """Whom an order binds, and which activities: "everyone", or names of parties, labs or sites."""
 
-    who: Annotated[tuple[Annotated[StrictStr, Field(min_length=1, max_length=200)], ...], Field(min_length=1, max_length=256)]
+    who: Annotated[
+        tuple[Annotated[StrictStr, Field(min_length=1, max_length=200)], ...], Field(min_length=1, max_length=256)
+    ]
     activities: Annotated[tuple[Activity, ...], Field(min_length=1, max_length=7)]
 
 
@@ -395,7 +394,10 @@ def key_digest(vkey: str) -> str:
 def _subjects(value: JsonValue) -> tuple[Subject, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= 64:
         raise StatementError(
-            code="statement-subject", message="the subject is malformed", expected="a list of 1 to 64", found=repr(value)[:60]
+            code="statement-subject",
+            message="the subject is malformed",
+            expected="a list of 1 to 64",
+            found=repr(value)[:60],
         )
     return tuple(Subject.model_validate(item) for item in value)
 

@@ -84,7 +84,10 @@ def parse_any(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Jso
         ) from None
     except ValueError as error:  # an integer with more digits than Python converts
         raise JsonError(
-            code="json-integer-range", message="an integer is out of range", expected="+-(2^53-1)", found=str(error)[:80]
+            code="json-integer-range",
+            message="an integer is out of range",
+            expected="+-(2^53-1)",
+            found=str(error)[:80],
         ) from None
     return _restrict(value)
 

@@ -1,0 +1,156 @@
+"""The register: what admission remembers of one log prefix, and nothing more.
+
+Keys and who holds them, and for every author the tree of statement digests: 40 bytes a statement, no payloads, so that
+an auditor replays long logs in little memory. Positions answer two questions: *is this digest here, at which index?*
+and *is this parent here?* The register trusts its caller: :meth:`Register.record` is for statements that
+:func:`brakeline.treaty.admission.admit` admitted.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from brakeline.ledger.vkey import VKey
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.statements import Enrolment, Statement
+
+
+class Role(StrEnum):
+    """What a key is enrolled for, as far as signing statements goes."""
+
+    PARTY = "party"
+    LAB_ROOT = "lab root"
+    SITE = "site"
+    METER = "meter"
+    PROVIDER = "provider"
+    VENDOR = "vendor"
+    INSPECTOR = "inspector"
+    EVALUATOR = "evaluator"
+
+
+class Holder(NamedTuple):
+    """Who holds a statement key, and as what."""
+
+    role: Role
+    name: str
+    key: VKey
+
+
+@dataclass(slots=True)
+class _Chain:
+    """One author's tree: the first branch as packed digests, further branches beside it."""
+
+    main: bytearray = field(default_factory=bytearray)
+    main_index: array[int] = field(default_factory=lambda: array("Q"))
+    forks: dict[int, list[tuple[bytes, bytes, int]]] = field(
+        default_factory=dict
+    )  # sequence -> (digest, parent, index)
+
+    def length(self) -> int:
+        return len(self.main) // 32
+
+    def main_at(self, sequence: int) -> bytes:
+        return bytes(self.main[32 * sequence : 32 * sequence + 32])
+
+    def at(self, sequence: int) -> Iterator[tuple[bytes, bytes, int]]:
+        """Every statement at a position: (digest, parent digest, log index)."""
+        if 0 <= sequence < self.length():
+            parent = self.main_at(sequence - 1) if sequence else bytes(32)
+            yield self.main_at(sequence), parent, self.main_index[sequence]
+        yield from self.forks.get(sequence, ())
+
+    def add(self, sequence: int, digest: bytes, parent: bytes, index: int) -> None:
+        follows = parent == (self.main_at(sequence - 1) if sequence else bytes(32))
+        if sequence == self.length() and follows:
+            self.main += digest
+            self.main_index.append(index)
+        else:
+            self.forks.setdefault(sequence, []).append((digest, parent, index))
+
+
+class Register:
+    """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
+
+    def __init__(self, document: TreatyDocument) -> None:
+        """Start from the keys that *document* names, with an empty prefix."""
+        self.document = document
+        self.treaty_digest = document.digest
+        self._holders: dict[str, list[Holder]] = defaultdict(list)
+        self._named_keys = frozenset(document.all_statement_and_log_keys())
+        self._chains: dict[str, _Chain] = {}
+        self._unchained: dict[str, int] = {}
+        for party in document.parties:
+            self._hold(Role.PARTY, party.name, party.key)
+        for lab in document.labs:
+            self._hold(Role.LAB_ROOT, lab.name, lab.root_key)
+        for third in document.third_parties:
+            self._hold(Role(third.kind), third.name, third.key)
+
+    def _hold(self, role: Role, name: str, key: VKey) -> None:
+        self._holders[key.keyid].append(Holder(role, name, key))
+
+    def holders(self, keyid: str) -> tuple[Holder, ...]:
+        """Who holds the key with this id (several only across enrolments, which is a finding)."""
+        return tuple(self._holders.get(keyid, ()))
+
+    def named_by_treaty(self, keyid: str) -> bool:
+        """Say whether the treaty itself names this key, in whatever role (log and witness keys included)."""
+        return keyid in self._named_keys
+
+    def index_of(self, statement: Statement) -> int | None:
+        """Return the log index of a statement this prefix holds, else None."""
+        authored = statement.authored
+        if authored is None:
+            return self.find_unchained(statement.digest)
+        return self.find_position(authored.author, authored.sequence, statement.digest)
+
+    def find_position(self, author: str, sequence: int, digest: str) -> int | None:
+        """Return the log index of the statement of *author* at *sequence* with this digest, else None."""
+        chain = self._chains.get(author)
+        if chain is None:
+            return None
+        raw = bytes.fromhex(digest)
+        return next((index for held, _, index in chain.at(sequence) if held == raw), None)
+
+    def find_unchained(self, digest: str) -> int | None:
+        """Return the log index of a statement without a chain (treaty, order), else None."""
+        return self._unchained.get(digest)
+
+    def holds(self, author: str, sequence: int, digest: str) -> bool:
+        """Say whether the prefix holds this statement of this author at this position."""
+        return self.find_position(author, sequence, digest) is not None
+
+    def children(self, author: str, sequence: int, parent: str) -> int:
+        """Return how many statements of *author* at *sequence* name *parent* as their parent."""
+        chain = self._chains.get(author)
+        raw = bytes.fromhex(parent)
+        return sum(1 for _, held, _ in chain.at(sequence) if held == raw) if chain else 0
+
+    def heads(self, author: str) -> list[tuple[int, str]]:
+        """Return the leaves of an author's tree as (sequence, digest), sorted: statements without a child here."""
+        chain = self._chains.get(author)
+        if chain is None:
+            return []
+        positions = {*chain.forks, chain.length() - 1}
+        positions |= {position - 1 for position in chain.forks}
+        leaves: list[tuple[int, str]] = []
+        for position in sorted(p for p in positions if p >= 0):
+            parents = {parent for _, parent, _ in chain.at(position + 1)}
+            leaves += [(position, digest.hex()) for digest, _, _ in chain.at(position) if digest not in parents]
+        return sorted(leaves)
+
+    def record(self, statement: Statement, index: int) -> None:
+        """Take a statement that was admitted, and appended at *index*, into the prefix."""
+        authored = statement.authored
+        if authored is None:
+            self._unchained[statement.digest] = index
+            return
+        chain = self._chains.setdefault(authored.author, _Chain())
+        chain.add(authored.sequence, bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
+        if isinstance(authored, Enrolment):
+            self._hold(Role.SITE, authored.site, VKey.parse(authored.key))
