@@ -28,12 +28,11 @@ from typing import TypeAlias
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import VKey
-from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.register import Holder, Register, Role
 from brakeline.treaty.statements import (
-    ZERO_DIGEST,
     Acknowledgement,
     Enrolment,
     Evidence,

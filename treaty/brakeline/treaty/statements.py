@@ -25,7 +25,7 @@ from typing import Annotated, Literal, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
+from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.errors import StatementError, TreatyError
 from brakeline.treaty.names import NameKind, is_name
 from brakeline.treaty.quantities import ChipMs, Flop, InstantMs, Joules, Tokens

@@ -19,7 +19,6 @@ from collections.abc import Iterable
 from typing import TypeAlias, cast
 
 import orjson
-
 from brakeline.treaty.errors import JsonError
 
 JsonValue: TypeAlias = "str | int | bool | list[JsonValue] | dict[str, JsonValue]"
