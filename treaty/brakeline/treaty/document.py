@@ -54,6 +54,7 @@ from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 if TYPE_CHECKING:
     from brakeline.ledger.vkey import VKey
+    from brakeline.treaty.document_report import LoadedTreaty
     from brakeline.treaty.quantities import Grid
 
 __all__ = [
@@ -63,6 +64,8 @@ __all__ = [
     "NamedKey",
     "ReceiptPolicy",
     "TreatyDocument",
+    "document_error",
+    "load_toml",
 ]
 
 ZERO_DIGEST = "0" * 64
@@ -265,6 +268,13 @@ class _Index:
     verifiers: dict[str, VerifierTerms]
     chip_classes: dict[str, ChipClass]
     rules: dict[str, RuleTerms]
+
+
+def load_toml(text: str) -> LoadedTreaty:
+    """Read the TOML text of a treaty: the document, or every mistake with its line. Never raises for what it says."""
+    from brakeline.treaty.document_report import load  # the reader of reports imports this module
+
+    return load(text)
 
 
 def document_error(mistakes: tuple[Mistake, ...]) -> DocumentError:
