@@ -26,7 +26,7 @@ from typing import Annotated, Literal, TypeAlias, cast
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.errors import StatementError, TreatyError
+from brakeline.treaty.errors import DocumentError, StatementError
 from brakeline.treaty.names import NameKind, is_name
 from brakeline.treaty.quantities import ChipMs, Flop, InstantMs, Joules, Tokens
 from brakeline.treaty.strictjson import MAX_SAFE_INTEGER, JsonObject, JsonValue, canonical, parse_object
@@ -313,7 +313,7 @@ def parse_statement(payload: bytes) -> Statement:
         subject = _subjects(value["subject"])
     except ValidationError as error:
         raise _schema_error(name, error) from None
-    except TreatyError as error:
+    except DocumentError as error:
         raise StatementError(
             code="statement-schema", message=f"bad {name}: {error.message}", expected=error.expected, found=error.found
         ) from None
