@@ -312,15 +312,17 @@ def _unique(seen: dict[str, Path], name: str, path: Path, why: str) -> Iterator[
 
 
 def _owners(document: TreatyDocument) -> Iterator[Mistake]:
+    """Labs belong to parties; a verifier is run by a party or by a third party (a neutral body)."""
     parties = {party.name for party in document.parties}
-    for key, items in (("lab", document.labs), ("verifier", document.verifiers)):
+    runners = parties | {third.name for third in document.third_parties}
+    for key, items, known in (("lab", document.labs, parties), ("verifier", document.verifiers, runners)):
         for index, item in enumerate(items):
-            if item.party not in parties:
+            if item.party not in known:
                 yield Mistake(
                     (key, index, "party"),
                     "treaty-party-unknown",
-                    f"the {key} {item.name} belongs to a party that this treaty does not name",
-                    " or ".join(sorted(parties))[:200] or "a [[party]]",
+                    f"the {key} {item.name} belongs to somebody this treaty does not name",
+                    " or ".join(sorted(known))[:200] or "a [[party]]",
                     item.party,
                 )
 
@@ -540,19 +542,19 @@ def _warn_liveness(document: TreatyDocument) -> Iterator[Mistake]:
             )
 
 
-def _warn_parties(document: TreatyDocument) -> Iterator[Mistake]:
+def _warn_one_hand(document: TreatyDocument) -> Iterator[Mistake]:
     if len(document.verifiers) == 1:
         return
-    for party in document.parties:
-        held = sum(verifier.party == party.name for verifier in document.verifiers)
+    for runner in sorted({verifier.party for verifier in document.verifiers}):
+        held = sum(verifier.party == runner for verifier in document.verifiers)
         if held > document.quorum.liars:
             yield Mistake(
                 ("quorum", "liars"),
-                "treaty-warning-one-party",
-                f"{party.name} runs {held} verifiers, more than the {document.quorum.liars} that may lie",
-                "no party runs more verifiers than may lie",
+                "treaty-warning-one-hand",
+                f"{runner} runs {held} verifiers, more than the {document.quorum.liars} that may lie",
+                "nobody runs more verifiers than may lie",
                 f"{held} of {len(document.verifiers)}",
-                "spread the verifiers, or have other bodies run some",
+                "spread the verifiers, or have neutral bodies (third parties) run some",
             )
 
 
@@ -582,4 +584,4 @@ def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
         yield Mistake(("threshold",), "treaty-warning-no-threshold", message, "a [[threshold]]", "none")
 
 
-_WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_parties, _warn_timeliness, _warn_rules)
+_WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_one_hand, _warn_timeliness, _warn_rules)

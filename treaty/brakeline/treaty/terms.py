@@ -35,6 +35,9 @@ ActivityName: TypeAlias = Literal[
 ]
 """The closed list of activities (protocol.md); equal, word for word, to ``statements.Activity``."""
 
+PLACEHOLDER = "put here what that command prints"
+"""What a template writes where a key is still to come."""
+
 MAX_TEXT = 500
 MAX_ITEMS = 1024
 """Rows of one list of the document. Longer lists belong in annexes."""
@@ -69,6 +72,16 @@ def _read_vkey(expected_type: int, what: str) -> Callable[[object], VKey]:
             raise _refuse(
                 DocumentError(
                     code="treaty-key", message=f"not a {what} key", expected="a vkey string", found=repr(value)[:60]
+                )
+            )
+        if value == PLACEHOLDER:
+            raise _refuse(
+                DocumentError(
+                    code="treaty-key-placeholder",
+                    message=f"the {what} key is not filled in yet",
+                    expected="a vkey: name+hash+key",
+                    found="the template's placeholder",
+                    fix="run the command in the comment above, on the machine of whoever owns the key, and put the vkey here",
                 )
             )
         try:
@@ -302,7 +315,10 @@ class ThirdPartyTerms(Terms):
 
 
 class VerifierTerms(Terms):
-    """``[[verifier]]``: a verification body, its log, its witness, and where they are found."""
+    """``[[verifier]]``: a verification body, its log, its witness, and where they are found.
+
+    ``party`` names who runs it: a party, or a third party where a neutral body does.
+    """
 
     name: VerifierName
     party: PartyName
