@@ -1,0 +1,1 @@
+"""The wire: code generated from ``verifier.proto`` by ``make proto``. Nothing here is written by hand."""
