@@ -1,0 +1,15 @@
+"""An auditor's tools: recompute everything a set of logs says, trust nobody, name the first divergence.
+
+What it is: the reader's side of the protocol. It starts from a treaty whose digest the auditor has pinned and from the
+addresses of logs, and ends in a report of three levels (run-correct, run-complete, fleet-complete) and an exit code.
+What it is not: a judge. Every conclusion is computed by :mod:`brakeline.treaty`, the same code that a verifier runs;
+this package reads, compares and reports.
+
+Reading order, which is the way of a log to a report:
+
+1. :mod:`~brakeline.audit.replay`: one source -> verified entries -> replayed log
+2. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
+3. :mod:`~brakeline.audit.html`: the same report as one self-contained page
+4. :mod:`~brakeline.audit.commands`: the command line
+5. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
+"""
