@@ -1,0 +1,202 @@
+"""The witness: every status of tlog-witness, and a memory that never goes back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from brakeline.ledger.checkpoint import Checkpoint, add_signatures, open_checkpoint, sign_checkpoint
+from brakeline.ledger.merkle import EMPTY_ROOT, Frontier, consistency_proof, leaf_hash
+from brakeline.ledger.note import NoteSignature
+from brakeline.verifier.errors import VerifierError
+from brakeline.verifier.witness import MAX_PROOF, TYPE_SIZE, Answer, Request, Witness, render_request
+from brakeline.verifier.witness_store import WitnessStore
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import cast
+
+ORIGIN, STRANGER = cast.VERIFIERS[0], "stranger.example"
+LOG = cast.vkey(ORIGIN, "log")
+KEY = cast.vkey(cast.VERIFIERS[1], "witness")
+NOW = 1_767_225_600_000
+
+
+class Tree:
+    """A growing log of small entries: checkpoints and proofs of any size; *salt* makes another history."""
+
+    def __init__(self, size: int, salt: bytes = b"") -> None:
+        self.hashes: dict[tuple[int, int], bytes] = {}
+        self.roots = [EMPTY_ROOT]
+        frontier = Frontier()
+        for i in range(size):
+            for level, index, node in frontier.append(leaf_hash(salt + bytes([i]))):
+                self.hashes[level, index] = node
+            self.roots.append(frontier.root())
+
+    def note(self, size: int, origin: str = ORIGIN) -> bytes:
+        checkpoint = Checkpoint(origin, size, self.roots[size])
+        return sign_checkpoint(checkpoint, cast.vkey(origin, "log"), cast.signer(origin, "log"))
+
+    def request(self, old: int, new: int) -> bytes:
+        proof = consistency_proof(old, new, lambda level, index: self.hashes[level, index])
+        return render_request(Request(old, tuple(proof), self.note(new)))
+
+
+TREE = Tree(40)
+FORK = Tree(40, b"another history")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[WitnessStore]:
+    held = WitnessStore(tmp_path / "witness.sqlite")
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def witness(store: WitnessStore) -> Witness:
+    return make(store)
+
+
+def make(store: WitnessStore) -> Witness:
+    return Witness(store, {ORIGIN: LOG}, KEY, cast.signer(cast.VERIFIERS[1], "witness"), lambda: NOW)
+
+
+def test_a_first_checkpoint_is_cosigned_and_remembered(witness: Witness) -> None:
+    answer = witness.add_checkpoint(TREE.request(0, 7))
+    assert answer.status == 200
+    opened = open_checkpoint(TREE.note(7) + answer.body, LOG, [KEY])
+    assert opened.cosignatures == {KEY: NOW // 1000}
+    held = witness.remembers(ORIGIN)
+    assert held is not None
+    assert (held.size, held.root) == (7, TREE.roots[7])
+    assert open_checkpoint(held.note, LOG, [KEY]).cosignatures == {KEY: NOW // 1000}
+
+
+def test_growth_is_cosigned_with_a_proof(witness: Witness) -> None:
+    sizes = [0, 0, 1, 7, 8, 8, 31, 40]
+    for old, new in zip(sizes, sizes[1:], strict=False):
+        assert witness.add_checkpoint(TREE.request(old, new)).status == 200, (old, new)
+
+
+def test_an_old_size_that_is_not_remembered_conflicts_and_tells_the_size(witness: Witness) -> None:
+    witness.add_checkpoint(TREE.request(0, 7))
+    assert witness.add_checkpoint(TREE.request(0, 9)) == Answer(409, b"7\n", TYPE_SIZE)
+    assert witness.add_checkpoint(TREE.request(5, 9)) == Answer(409, b"7\n", TYPE_SIZE)
+
+
+def test_a_fork_is_never_cosigned(witness: Witness) -> None:
+    witness.add_checkpoint(TREE.request(0, 7))
+    assert witness.add_checkpoint(FORK.request(7, 9)).status == 422
+    assert witness.add_checkpoint(render_request(Request(7, (), FORK.note(7)))).status == 422
+    assert witness.add_checkpoint(render_request(Request(7, (), TREE.note(9)))).status == 422
+    held = witness.remembers(ORIGIN)
+    assert held is not None
+    assert held.root == TREE.roots[7]
+
+
+def test_a_proof_from_nothing_must_be_empty(witness: Witness) -> None:
+    assert witness.add_checkpoint(render_request(Request(0, (bytes(32),), TREE.note(3)))).status == 422
+
+
+def test_an_empty_tree_has_the_empty_root(witness: Witness) -> None:
+    wrong = sign_checkpoint(Checkpoint(ORIGIN, 0, bytes(32)), LOG, cast.signer(ORIGIN, "log"))
+    assert witness.add_checkpoint(render_request(Request(0, (), wrong))).status == 422
+    assert witness.add_checkpoint(TREE.request(0, 0)).status == 200
+
+
+def test_a_log_the_treaty_does_not_name_is_not_found(witness: Witness) -> None:
+    assert witness.add_checkpoint(render_request(Request(0, (), TREE.note(3, STRANGER)))).status == 404
+    assert witness.remembers(STRANGER) is None
+
+
+def test_a_checkpoint_without_a_valid_signature_of_its_log_is_forbidden(witness: Witness) -> None:
+    signed = TREE.note(3)
+    broken = signed[:-8] + (b"AAAAAA=\n" if signed[-8:] != b"AAAAAA=\n" else b"BBBBBB=\n")
+    assert witness.add_checkpoint(render_request(Request(0, (), broken))).status in (400, 403)
+    other = TREE.note(3, STRANGER).replace(STRANGER.encode(), ORIGIN.encode())
+    assert witness.add_checkpoint(render_request(Request(0, (), other))).status == 403
+
+
+def test_a_good_signature_beside_a_bad_one_of_the_same_key_is_forbidden(witness: Witness) -> None:
+    bad = NoteSignature(LOG.name, LOG.id, bytes(64))
+    text, signature = TREE.note(3).split(b"\n\n", 1)
+    note = text + b"\n\n" + bad.render().encode() + signature
+    assert witness.add_checkpoint(render_request(Request(0, (), note))).status == 403
+
+
+def test_signatures_of_strangers_are_ignored_and_not_kept(witness: Witness) -> None:
+    stranger = NoteSignature("stranger.example", b"abcd", bytes(64))
+    note = add_signatures(TREE.note(3), [stranger])
+    assert witness.add_checkpoint(render_request(Request(0, (), note))).status == 200
+    held = witness.remembers(ORIGIN)
+    assert held is not None
+    assert b"stranger" not in held.note
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"old 0\n",
+        b"old 00\n\n" + TREE.note(3),
+        b"old -1\n\n" + TREE.note(3),
+        b"old 5\n\n" + TREE.note(3),
+        b"old 99999999999999999999\n\n" + TREE.note(3),
+        b"old 0\nnot base64\n\n" + TREE.note(3),
+        b"old 0\nAA==\n\n" + TREE.note(3),
+        b"old 0\n" + (b"A" * 43 + b"=\n") * (MAX_PROOF + 1) + b"\n" + TREE.note(3),
+        b"old 0\r\n\r\n" + TREE.note(3),
+        b"old 0\n\nno note",
+        b"old 0\n\n" + TREE.note(3) + b" " * 70_000,
+    ],
+)
+def test_what_is_no_request_is_bad(witness: Witness, body: bytes) -> None:
+    assert witness.add_checkpoint(body).status == 400
+    assert witness.remembers(ORIGIN) is None
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_crash_the_witness(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    held = WitnessStore(tmp_path_factory.mktemp("witness") / "witness.sqlite")
+    try:
+        assert make(held).add_checkpoint(b"old 0\n" + tail).status != 200
+    finally:
+        held.close()
+
+
+def test_the_memory_survives_a_restart(tmp_path: Path) -> None:
+    first = WitnessStore(tmp_path / "witness.sqlite")
+    make(first).add_checkpoint(TREE.request(0, 7))
+    first.close()
+    second = WitnessStore(tmp_path / "witness.sqlite")
+    assert make(second).add_checkpoint(TREE.request(0, 9)).status == 409
+    assert make(second).add_checkpoint(TREE.request(7, 9)).status == 200
+    second.close()
+
+
+def test_of_requests_that_race_from_one_size_exactly_one_wins(store: WitnessStore) -> None:
+    witness = make(store)
+    witness.add_checkpoint(TREE.request(0, 7))
+    answers: list[Answer] = []
+    requests = [TREE.request(7, size) for size in range(8, 24)]
+    threads = [threading.Thread(target=lambda b=body: answers.append(witness.add_checkpoint(b))) for body in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 15
+
+
+def test_an_error_of_the_store_answers_nothing_and_remembers_nothing(store: WitnessStore) -> None:
+    witness = make(store)
+
+    def fails(before: object) -> None:
+        raise VerifierError(code="test", message="the decision fails")
+
+    with pytest.raises(VerifierError):
+        store.swap(ORIGIN, fails)
+    assert witness.remembers(ORIGIN) is None
+    assert witness.add_checkpoint(TREE.request(0, 7)).status == 200
