@@ -19,9 +19,8 @@ from typing import cast
 
 from brakeline.ledger.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
 from brakeline.ledger.ed25519 import SeedSigner
-from brakeline.ledger.entry import Entry, Kind, client_source, first_previous, peer_source
+from brakeline.ledger.entry import Entry, Kind, RawSignature, client_source, first_previous, peer_source
 from brakeline.ledger.merkle import inclusion_proof, node_hash, root_from
-from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.proof import Receipt
 from brakeline.ledger.vkey import TYPE_LOG, TYPE_STATEMENT, TYPE_WITNESS, VKey
 from brakeline.treaty.document import TreatyDocument
