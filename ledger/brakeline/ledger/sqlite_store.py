@@ -1,0 +1,224 @@
+"""A log in one SQLite file, through APSW: WAL, synchronous=FULL, one writer, 16 KiB pages.
+
+Python's own sqlite3 module is not used: versions in the field carry a WAL bug that corrupts, and ``synchronous=NORMAL``
+loses acknowledged rows in a power cut. APSW bundles a current SQLite. No index is keyed by digest: random inserts would
+dominate at millions of rows. A second process on the same file is refused by a lock file; network file systems, whose
+locks and syncs cannot be relied on, are refused too.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import apsw
+from brakeline.ledger.errors import StoreError
+from brakeline.ledger.merkle import HASH_SIZE
+from brakeline.ledger.tiles import TileRef
+
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"})
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS tile (level INTEGER, n INTEGER, data BLOB NOT NULL, PRIMARY KEY (level, n)) STRICT, WITHOUT ROWID;
+"""
+
+
+class FileLock:
+    """An advisory lock on ``<path>.lock`` for as long as this object (and process) lives."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock, or raise StoreError ``store-locked``."""
+        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise StoreError(
+                code="store-locked",
+                message="another process has this store open for writing",
+                found=str(path),
+                fix="stop the other process; two writers on one log would fork it",
+            ) from None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+    """Open an SQLite file with the settings every store of ours uses (StoreError ``store-network``, ``store-io``)."""
+    refuse_network(path)
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    with translated(path):
+        db = apsw.Connection(os.fspath(path), flags=flags)
+        db.set_busy_timeout(5_000)
+        if not readonly:
+            db.pragma("page_size", 16_384)
+            db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        return db
+
+
+class translated:  # noqa: N801  a context manager, used like a function
+    """Turn SQLite's errors into :class:`StoreError`, the outcome of the failed transaction being undone or unknown."""
+
+    def __init__(self, path: Path) -> None:
+        """Name *path* in messages."""
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Translate *error* when it is SQLite's."""
+        if isinstance(error, apsw.Error):
+            raise _translate(self._path, error) from error
+
+
+def _translate(path: Path, error: apsw.Error) -> StoreError:
+    found = f"{path}: {type(error).__name__}: {error}"[:200]
+    if isinstance(error, apsw.FullError):
+        return StoreError(
+            code="store-disk-full",
+            message="the disk is full; nothing was written and nothing is acknowledged",
+            found=found,
+            fix="free space; the store goes on by itself",
+        )
+    if isinstance(error, apsw.BusyError):
+        return StoreError(code="store-locked", message="another process holds this store", found=found, fix="stop it")
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return StoreError(
+            code="store-corrupt",
+            message="the store's file is damaged",
+            found=found,
+            fix="run `brakeline ledger fsck`; restore from a peer's mirror; do not sign",
+        )
+    return StoreError(
+        code="store-io",
+        message="the disk failed; whether the last write arrived is unknown",
+        found=found,
+        fix="check the disk; the store is read again before the next write",
+    )
+
+
+def refuse_network(path: Path) -> None:
+    """Refuse a path on a network file system (StoreError ``store-network``; Linux only, elsewhere unchecked)."""
+    mounts = Path("/proc/self/mounts")
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        target = path.resolve().parent
+    except OSError:
+        return
+    best = ("", "")
+    for fields in (line.split(" ") for line in lines):
+        if len(fields) > 2 and target.is_relative_to(fields[1]) and len(fields[1]) >= len(best[0]):
+            best = (fields[1], fields[2])
+    if best[1] in NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            code="store-network",
+            message="a log on a network file system cannot be kept safe",
+            expected="a local disk",
+            found=f"{path} on {best[1]}",
+            fix="move the directory to a local disk",
+        )
+
+
+class SqliteStore:
+    """A :class:`~brakeline.ledger.store.LogStore` in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the log at *path* for writing.
+
+        Raises:
+            StoreError: ``store-locked``, ``store-network``, ``store-corrupt``, ``store-io``.
+        """
+        self._path = path
+        self._lock = FileLock(path)
+        try:
+            self._db = connect(path)
+            with translated(path):
+                self._db.execute(_SCHEMA)
+                sync = self._db.pragma("synchronous")
+                mode = self._db.pragma("journal_mode")
+            if sync != 2 or mode != "wal":
+                raise StoreError(
+                    code="store-settings", message="the store is not durable", expected="wal, full", found=f"{mode}, {sync}"
+                )
+            # A second connection reads back, so that what is hashed before signing is what another reader would see.
+            self._reader = connect(path, readonly=True)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def size(self) -> int:
+        """Return the number of entries."""
+        with translated(self._path):
+            last = self._reader.execute("SELECT max(idx) FROM entry").get
+        return 0 if last is None else int(last) + 1
+
+    def append(self, first: int, entries: Sequence[bytes], tiles: Mapping[TileRef, bytes]) -> None:
+        """Append atomically and durably (see :class:`~brakeline.ledger.store.LogStore`)."""
+        with translated(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                last = self._db.execute("SELECT max(idx) FROM entry").get
+                if (0 if last is None else int(last) + 1) != first:
+                    raise StoreError(
+                        code="store-position",
+                        message="the log is not where its writer believes",
+                        expected=str(first),
+                        found=str(last),
+                        fix="reload before writing again",
+                    )
+                self._db.executemany("INSERT INTO entry VALUES (?, ?)", enumerate(entries, start=first))
+                self._db.executemany(
+                    "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data",
+                    ((ref.level, ref.n, data) for ref, data in tiles.items()),
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def read_entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the entries [start, stop) (StoreError ``store-corrupt`` when one is missing)."""
+        expected = start
+        with translated(self._path):
+            for index, data in self._reader.execute(
+                "SELECT idx, data FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop)
+            ):
+                if index != expected:
+                    break
+                yield bytes(data)
+                expected += 1
+        if expected != stop:
+            raise StoreError(
+                code="store-corrupt",
+                message="an entry is missing from the store",
+                expected=f"entry {expected}",
+                found="none",
+                fix="restore from a peer's mirror; do not sign",
+            )
+
+    def read_tile(self, ref: TileRef) -> bytes:
+        """Return the hashes of a tile, at most ``ref.width`` of them (empty when there is none)."""
+        with translated(self._path):
+            data = self._reader.execute("SELECT data FROM tile WHERE level = ? AND n = ?", (ref.level, ref.n)).get
+        return b"" if data is None else bytes(data)[: ref.width * HASH_SIZE]
+
+    def close(self) -> None:
+        """Close both connections and give the lock back."""
+        self._reader.close()
+        self._db.close()
+        self._lock.release()
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Say whether an OS error means that there is no space left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
