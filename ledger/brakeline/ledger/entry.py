@@ -89,7 +89,7 @@ class Entry:
         if len(data) > MAX_ENTRY or len(data) < _HEAD.size:
             raise _malformed(f"{_HEAD.size} to {MAX_ENTRY} bytes", f"{len(data)} bytes")
         index, previous, received, kind, length = _HEAD.unpack_from(data)
-        if kind not in Kind or index >= 2**63 or received >= 2**63:
+        if not 1 <= kind <= 7 or index >= 2**63 or received >= 2**63:
             raise _malformed("kind 1 to 7, index and time below 2^63", f"kind {kind}, index {index}, time {received}")
         start = _HEAD.size + length
         if start > len(data):
