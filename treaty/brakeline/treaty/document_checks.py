@@ -584,4 +584,11 @@ def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
         yield Mistake(("threshold",), "treaty-warning-no-threshold", message, "a [[threshold]]", "none")
 
 
-_WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_one_hand, _warn_timeliness, _warn_rules)
+def _warn_sealing(document: TreatyDocument) -> Iterator[Mistake]:
+    if document.sealing.fields:
+        message = "statements of this version of brakeline cannot carry sealed values yet: every figure is public"
+        path: Path = ("sealing", "fields")
+        yield Mistake(path, "treaty-warning-sealing", message, "[]", f"{len(document.sealing.fields)} pattern(s)")
+
+
+_WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_one_hand, _warn_timeliness, _warn_rules, _warn_sealing)

@@ -115,6 +115,11 @@ def form_mistakes(error: ValidationError) -> tuple[Mistake, ...]:
     return tuple(found.values())
 
 
+def place(mistakes: tuple[Mistake, ...], text: str) -> tuple[Problem, ...]:
+    """Return *mistakes* with their lines in the TOML *text*, which :func:`load` has read without problems."""
+    return _placed(mistakes, locate(text))
+
+
 def _placed(mistakes: tuple[Mistake, ...], lines: Lines) -> tuple[Problem, ...]:
     return tuple(sorted((Problem(lines.of(m.path), m) for m in mistakes), key=lambda problem: problem.line))
 

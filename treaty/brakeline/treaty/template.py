@@ -158,7 +158,7 @@ amendments = {m}   # parties that sign a version of this treaty; more than half
 
 
 def _people(choices: Choices) -> str:
-    parts = ["# --- Who takes part --- one key, one purpose; the command above each key makes it " + "-" * 28 + "\n"]
+    parts = ["# --- Who takes part: one key, one purpose; the command above each key makes it ----------------------------------\n"]
     parts.append("# A party signs versions of this treaty and orders.")
     for name in choices.parties:
         parts += ["[[party]]", f'name = "{name}"', *_key(choices, "key", name, "party"), ""]
@@ -174,6 +174,7 @@ def _people(choices: Choices) -> str:
     parts += [
         "# A verifier keeps a log (log_key), cosigns the logs of the others (witness_key), and opens what is sealed to it",
         "# (disclosure_key; may be left out where nothing is sealed). `party` is who runs it: nobody should run more than f.",
+        "# `brakeline verifier init` makes the three keys in place and prints this table.",
     ]
     for name, party in choices.verifiers:
         parts += ["[[verifier]]", f'name = "{name}"', f'party = "{party}"']
@@ -283,7 +284,8 @@ _TAIL = """
 # --- Secrets -----------------------------------------------------------------------------------------------------
 
 # Members of statements that may be sealed (JSON pointers; * is any one step), and how many verifiers must hold what
-# opens them. Empty: everybody reads every figure.
+# opens them. Empty: everybody reads every figure. (Statements of this version cannot carry sealed values yet, and
+# `brakeline treaty check` warns where a pattern stands here.)
 [sealing]
 fields = []
 holders = 2

@@ -1,0 +1,276 @@
+"""``brakeline treaty``: write, check, sign and show a treaty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from brakeline.treaty.commands.files import (
+    EXIT_INCOMPLETE,
+    EXIT_MISTAKE,
+    Format,
+    FormatOption,
+    NoPassphrase,
+    PassphraseFile,
+    emit,
+    fail,
+    open_signer,
+    passphrase,
+    read_bytes,
+    read_document,
+    read_envelope,
+    reported,
+    signing_json,
+    signing_lines,
+    treaty_of,
+    write_whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from brakeline.treaty.document import TreatyDocument
+    from brakeline.treaty.document_report import LoadedTreaty, Problem
+    from brakeline.treaty.envelope import Envelope
+    from brakeline.treaty.signing import SigningState
+    from brakeline.treaty.template import Choices
+
+treaty_app = typer.Typer(help="Write, check, sign and show a treaty.", no_args_is_help=True)
+
+TreatyFile = Annotated[Path, typer.Argument(help="The treaty: a TOML file, or a signed envelope (DSSE JSON).")]
+
+
+# new -----------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command("new", epilog="Example: brakeline treaty new treaty.toml --name pause.treaty.example")
+def new_treaty(
+    file: Annotated[Path, typer.Argument(help="The file to write; - for standard output.")],
+    name: Annotated[str, typer.Option(help="The treaty's name.")] = "pause.treaty.example",
+    start_ms: Annotated[int | None, typer.Option(help="Start of period 0, Unix ms. Default: next midnight, UTC.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Fill in the public keys found in this directory (*.vkey).")] = None,
+    make_keys: Annotated[bool, typer.Option("--make-keys", help="Make the keys missing in --keys, to try it out.")] = False,
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: NoPassphrase = False,
+) -> None:
+    """Write a commented template with every term a treaty has: two parties, two labs, four verifiers, a meter.
+
+    Edit it, then run `brakeline treaty check`. Keys that are not given stay as placeholders, each with the command
+    that makes it.
+    """
+    import time
+
+    from brakeline.treaty.names import NameKind, check_name
+    from brakeline.treaty.template import Choices, render
+
+    with reported():
+        check_name(name, NameKind.TREATY)
+        start = start_ms if start_ms is not None else (int(time.time()) // 86_400 + 1) * 86_400_000
+        choices = Choices(name=name, start_ms=start)
+        if make_keys and keys is None:
+            raise typer.BadParameter("--make-keys needs --keys DIRECTORY")
+        if str(file) != "-" and file.exists():
+            fail(f"treaty-exists: {file} is there already; it is never overwritten. Choose another name")
+        if keys is not None:
+            if make_keys:
+                _make_missing(choices, keys, passphrase(passphrase_file, no_passphrase, new=True))
+            choices = Choices(name=name, start_ms=start, keys=_read_keys(choices, keys))
+        text = render(choices)
+        if str(file) == "-":
+            typer.echo(text, nl=False)
+        else:
+            write_whole(file, text.encode("utf-8"))
+            typer.echo(f"wrote {file}; edit it, then: brakeline treaty check {file}")
+
+
+def _read_keys(choices: Choices, directory: Path) -> dict[tuple[str, str], str]:
+    from brakeline.treaty.commands.key import public_file
+    from brakeline.treaty.template import key_file
+
+    found: dict[tuple[str, str], str] = {}
+    for name, purpose in choices.wanted_keys():
+        path = public_file(directory / key_file(name, purpose))
+        if path.exists():
+            found[name, purpose] = read_bytes(path).decode("ascii").strip()
+    return found
+
+
+def _make_missing(choices: Choices, directory: Path, secret: bytes | None) -> None:
+    from brakeline.treaty.commands.key import Purpose, make_key, public_file
+    from brakeline.treaty.template import key_file
+
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, purpose in choices.wanted_keys():
+        path = directory / key_file(name, purpose)
+        if not public_file(path).exists():
+            make_key(Purpose(purpose), name, path, secret)
+
+
+# check ---------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command("check", epilog="Example: brakeline treaty check treaty.toml")
+def check_treaty(
+    file: Annotated[Path, typer.Argument(help="The treaty's TOML file.")],
+    previous: Annotated[Path | None, typer.Option(help="The version before: check that this one can follow it.")] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Explain every mistake by line; then say who learns what, and who together can order or block an order.
+
+    Exit code 0: no mistake (there may be warnings). 3: mistakes.
+    """
+    from brakeline.treaty.document import load_toml
+
+    with reported():
+        loaded = load_toml(read_bytes(file).decode("utf-8"))
+        if loaded.document is not None and previous is not None:
+            loaded = _follow(loaded, read_document(previous), read_bytes(file).decode("utf-8"))
+        _emit_check(file, loaded, form)
+    if loaded.document is None:
+        raise typer.Exit(EXIT_MISTAKE)
+
+
+def _follow(loaded: LoadedTreaty, previous: TreatyDocument, text: str) -> LoadedTreaty:
+    from brakeline.treaty.document_checks import succession_mistakes
+    from brakeline.treaty.document_report import LoadedTreaty, place
+
+    mistakes = succession_mistakes(previous, loaded.require())
+    return LoadedTreaty(None, place(mistakes, text)) if mistakes else loaded
+
+
+def _emit_check(file: Path, loaded: LoadedTreaty, form: Format) -> None:
+    from brakeline.treaty.explain import explain
+
+    document = loaded.document
+    value: dict[str, object] = {
+        "ok": document is not None,
+        "problems": [problem.as_dict() for problem in loaded.problems],
+        "warnings": [problem.as_dict() for problem in loaded.warnings],
+    }
+    if document is None:
+        count = len(loaded.problems)
+        emit(value, [*_listed(file, loaded.problems), f"{count} mistake{'s' * (count != 1)} in {file}"], form)
+        return
+    explanation = explain(document)
+    value |= {"name": document.name, "version": document.version, "digest": document.digest}
+    value["explanation"] = explanation.as_dict()
+    text = [f"{file}: no mistakes. {document.name} version {document.version}", f"pin {document.digest}", ""]
+    if loaded.warnings:
+        text += ["Warnings (allowed, and probably not meant)", *_listed(file, loaded.warnings), ""]
+    emit(value, [*text, *explanation.lines()], form)
+
+
+def _listed(file: Path, problems: Sequence[Problem]) -> list[str]:
+    return [f"{file}: {problem}" for problem in problems]
+
+
+# sign ----------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command(
+    "sign", epilog="Example: brakeline treaty sign treaty.toml --key party-a.example.party.key --out treaty.dsse.json"
+)
+def sign_treaty(
+    file: TreatyFile,
+    key: Annotated[list[Path], typer.Option(help="The key file to sign with; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The envelope; signatures that stand in it already are kept.")],
+    pin: Annotated[str, typer.Option(help="Refuse to sign anything but the version with this digest.")] = "",
+    passphrase_file: PassphraseFile = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Add your signature to a treaty version, beside those that are there, and say whose are still missing.
+
+    Signing twice changes nothing. What is signed is the canonical form of the file: see its pin with `treaty show`.
+    """
+    from brakeline.treaty.signing import treaty_state
+    from brakeline.treaty.statements import encode_statement
+
+    with reported():
+        document = read_document(file)
+        if pin and pin != document.digest:
+            fail(f"treaty-not-pinned: expected {pin}, found {document.digest}. Do not sign: this is another version")
+        payload = encode_statement(document)
+        envelope = read_envelope(out) if out.exists() else None
+        for path in key:
+            envelope = _sign_with(document, payload, envelope, path, passphrase_file)
+        if envelope is None:
+            raise typer.BadParameter("give at least one --key")
+        write_whole(out, envelope.to_dsse_json())
+        state = treaty_state(document, envelope)
+        value = {"file": str(out), "digest": document.digest, **signing_json(state)}
+        emit(value, [f"{out}: {document.name} version {document.version}, pin {document.digest}", *signing_lines(state)], form)
+
+
+def _sign_with(
+    document: TreatyDocument, payload: bytes, envelope: Envelope | None, path: Path, passphrase_file: Path | None
+) -> Envelope:
+    from hashlib import sha256
+
+    from brakeline.treaty.signing import add_signature
+
+    signer = open_signer(path, passphrase_file)
+    if sha256(signer.public_key).hexdigest() not in document.all_statement_and_log_keys():
+        fail(f"signer-not-allowed: {path}: the treaty does not name this key. Sign with a key that it names, or name this one")
+    return add_signature(payload, envelope, signer)
+
+
+# show ----------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command("show", epilog="Example: brakeline treaty show treaty.dsse.json")
+def show_treaty(
+    file: TreatyFile,
+    signed: Annotated[Path | None, typer.Option(help="The envelope, when FILE is the TOML file.")] = None,
+    require_complete: Annotated[bool, typer.Option("--require-complete", help="Exit with 4 unless all have signed.")] = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show the pin, the signatures present and missing, the rules in force and the witness policies."""
+    from brakeline.treaty.signing import treaty_state
+
+    with reported():
+        document = read_document(file)
+        is_envelope = read_bytes(file).lstrip().startswith(b"{")
+        envelope = read_envelope(signed or file) if signed is not None or is_envelope else None
+        if envelope is not None and treaty_of(envelope).digest != document.digest:
+            fail(f"treaty-not-pinned: expected {document.digest}, found {treaty_of(envelope).digest} in the envelope")
+        state = treaty_state(document, envelope)
+        emit(_shown(document, state), _show_lines(document, state), form)
+    if require_complete and not state.complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _shown(document: TreatyDocument, state: SigningState) -> dict[str, object]:
+    return {
+        "name": document.name,
+        "version": document.version,
+        "digest": document.digest,
+        "effective_period": document.effective_period,
+        "signatures": signing_json(state),
+        "rules": [{"rule": r.rule, "severity": r.severity, "article": r.article, "parameters": r.parameters} for r in document.rules],
+        "witness_policies": {v.origin: _policy_text(document, v.origin) for v in document.verifiers},
+        "document": document.to_json(),
+    }
+
+
+def _show_lines(document: TreatyDocument, state: SigningState) -> list[str]:
+    lines = [
+        f"{document.name} version {document.version}, from period {document.effective_period}",
+        f"pin {document.digest}",
+        "",
+        "Signatures",
+        *signing_lines(state),
+        "",
+        "Rules in force",
+    ]
+    for rule in document.rules:
+        parameters = ", ".join(f"{name} = {value}" for name, value in rule.parameters.items())
+        lines.append(f"  {rule.rule:<22} {rule.severity:<12} {rule.article}{f' ({parameters})' if parameters else ''}")
+    for verifier in document.verifiers:
+        lines += ["", f"Witness policy of {verifier.origin}"]
+        lines += [f"  {line}" for line in _policy_text(document, verifier.origin).splitlines()]
+    return lines
+
+
+def _policy_text(document: TreatyDocument, origin: str) -> str:
+    return document.witness_policy(origin).render()
