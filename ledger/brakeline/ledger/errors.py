@@ -78,3 +78,53 @@ class EntryError(LedgerError):
 
 class StoreError(LedgerError):
     """A store that cannot do what was asked (codes ``store-*``)."""
+
+
+class SourceError(LedgerError):
+    """A copy of a log that cannot be read: missing, unreachable, too large (codes ``source-*``)."""
+
+
+class DivergenceError(LedgerError):
+    """A copy of a log that is not what its checkpoint commits to (codes ``replay-*``).
+
+    Attributes:
+        index: the first entry that differs, or None.
+        path: the tile that differs, or "".
+    """
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        message: str,
+        expected: str = "",
+        found: str = "",
+        fix: str = "",
+        index: int | None = None,
+        path: str = "",
+    ) -> None:
+        """Make an error that names the first divergence."""
+        super().__init__(code=code, message=message, expected=expected, found=found, fix=fix)
+        self.index = index
+        self.path = path
+
+
+class ForkError(LedgerError):
+    """Two checkpoints signed by one log that cannot both be true (code ``log-forked``).
+
+    Attributes:
+        origin: the log. first, second: the two signed notes.
+    """
+
+    def __init__(self, origin: str, first: bytes, second: bytes) -> None:
+        """Make the error that carries the evidence."""
+        super().__init__(
+            code="log-forked",
+            message=f"{origin} has signed two histories",
+            expected="one append-only history",
+            found="two inconsistent checkpoints signed by its key",
+            fix="keep both checkpoints: together they are the evidence",
+        )
+        self.origin = origin
+        self.first = first
+        self.second = second

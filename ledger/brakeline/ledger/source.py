@@ -1,0 +1,220 @@
+"""Where a copy of a log is read from: a directory or an HTTP(S) address in C2SP tlog-tiles layout.
+
+A source is not trusted with anything: sizes are bounded here, bytes are verified by the reader. Offline verification
+uses :class:`DirectorySource` and does no network I/O at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from brakeline.ledger.errors import SourceError
+from brakeline.ledger.merkle import HASH_SIZE
+from brakeline.ledger.note import MAX_NOTE
+from brakeline.ledger.tiles import MAX_BUNDLE, TILE_WIDTH, TileRef
+
+if TYPE_CHECKING:
+    import httpx
+
+CHECKPOINT = "checkpoint"
+TIMEOUT_S = 10.0
+
+
+class Source(Protocol):
+    """A copy of a log, as paths and bytes."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: the directory or the address."""
+        ...
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Return the bytes at *path*, or None when there are none.
+
+        Raises:
+            SourceError: ``source-too-large`` (more than *limit* bytes), ``source-unreachable``.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the source holds."""
+        ...
+
+
+class DirectorySource:
+    """A log exported or mirrored into a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read below *directory*."""
+        self._directory = directory
+
+    @property
+    def name(self) -> str:
+        """The directory."""
+        return str(self._directory)
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Return the file's bytes, or None when there is none (see :class:`Source`)."""
+        try:
+            with (self._directory / path).open("rb") as file:
+                data = file.read(limit + 1)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreachable(f"{self.name}/{path}", error.strerror or "an error") from None
+        return _bounded(data, limit, f"{self.name}/{path}")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class HttpSource:
+    """A log behind a read API."""
+
+    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
+        """Read below *url* (no trailing slash), with *client* or one of its own."""
+        import httpx as http  # imported when a network source is asked for: offline checks never load it
+
+        self._http = http
+        self._url = url.rstrip("/")
+        self._client = client or http.Client(timeout=TIMEOUT_S, follow_redirects=False)
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return self._url
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Return the resource's bytes, or None on 404 (see :class:`Source`)."""
+        where = f"{self._url}/{path}"
+        try:
+            with self._client.stream("GET", where) as response:
+                if response.status_code == 404:
+                    return None
+                if response.status_code != 200:
+                    raise _unreachable(where, f"HTTP status {response.status_code}")
+                data = b""
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > limit:
+                        break
+        except self._http.HTTPError as error:
+            raise _unreachable(where, f"{type(error).__name__}: {error}"[:200]) from None
+        return _bounded(data, limit, where)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+class opened:  # noqa: N801  a context manager, used like a function
+    """``with opened("https://..." or "directory") as source``: the source behind a text, closed afterwards."""
+
+    def __init__(self, text: str) -> None:
+        """Remember *text*."""
+        self._text = text
+        self._source: Source | None = None
+
+    def __enter__(self) -> Source:
+        """Open the source."""
+        self._source = open_source(self._text)
+        return self._source
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Self | None:
+        """Close it."""
+        if self._source is not None:
+            self._source.close()
+        return None
+
+
+def open_source(text: str) -> Source:
+    """Return the source that *text* names: an http(s) address, or a directory.
+
+    Raises:
+        SourceError: ``source-unreachable`` when it is neither.
+    """
+    if text.startswith(("http://", "https://")):
+        return HttpSource(text)
+    directory = Path(text)
+    if not directory.is_dir():
+        raise SourceError(
+            code="source-unreachable",
+            message="no log can be read here",
+            expected="a directory in tlog-tiles layout, or an http(s) address",
+            found=text[:200],
+            fix="export one with `brakeline ledger export`, or check the address",
+        )
+    return DirectorySource(directory)
+
+
+def read_checkpoint(source: Source) -> bytes:
+    """Return the source's checkpoint note (SourceError ``source-no-checkpoint``, and those of read)."""
+    data = source.read(CHECKPOINT, MAX_NOTE)
+    if data is None:
+        raise SourceError(
+            code="source-no-checkpoint",
+            message="there is no checkpoint here",
+            expected=f"{source.name}/{CHECKPOINT}",
+            found="nothing",
+            fix="is this a log in tlog-tiles layout?",
+        )
+    return data
+
+
+def read_ref(source: Source, ref: TileRef) -> bytes:
+    """Return the bytes of a hash tile or bundle; a partial one that is gone is cut from the full one.
+
+    The tlog-tiles specification lets servers drop partial tiles once the full tile exists. Bytes of hash tiles are cut to
+    ``ref.width``; bundles are returned whole (decoding takes the first ``ref.width``).
+
+    Raises:
+        SourceError: ``source-missing-tile`` and those of read.
+    """
+    limit = MAX_BUNDLE if ref.level is None else TILE_WIDTH * HASH_SIZE
+    data = source.read(ref.path, limit)
+    if data is None and ref.width < TILE_WIDTH:
+        data = source.read(ref.full.path, limit)
+        if data is not None:
+            data = _head(data, ref)
+    if data is None:
+        raise SourceError(
+            code="source-missing-tile",
+            message="a tile that the checkpoint covers is missing",
+            expected=f"{source.name}/{ref.path}",
+            found="nothing",
+            fix="fetch the log again, or ask another mirror",
+        )
+    return data
+
+
+def _head(data: bytes, ref: TileRef) -> bytes:
+    if ref.level is not None:
+        return data[: ref.width * HASH_SIZE]
+    at = 0
+    for _ in range(ref.width):
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+    return data[:at]
+
+
+def _bounded(data: bytes, limit: int, where: str) -> bytes:
+    if len(data) > limit:
+        raise SourceError(
+            code="source-too-large",
+            message="more bytes than any honest log serves here",
+            expected=f"at most {limit}",
+            found=f"more, at {where}",
+        )
+    return data
+
+
+def _unreachable(where: str, found: str) -> SourceError:
+    return SourceError(
+        code="source-unreachable",
+        message=f"{where} cannot be read",
+        found=found,
+        fix="check the address and the network, or use a mirror",
+    )
