@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 from brakeline.ledger.checkpoint import add_signatures, open_checkpoint
-from brakeline.ledger.errors import LedgerError
+from brakeline.ledger.errors import BrakelineError, LedgerError
 from brakeline.ledger.note import NoteSignature
 from brakeline.ledger.policy import Policy
 from brakeline.ledger.vkey import VKey
@@ -200,7 +200,11 @@ class Publisher:
             return False
         note = add_signatures(signed.note, [signature for _, signature in gathered])
         published = Signed(signed.size, note)
-        await self._store(published)
+        try:
+            await self._store(published)
+        except BrakelineError as error:
+            log.error("published-not-stored", error=str(error))
+            return False
         await self._publication.publish(published)
         return True
 

@@ -1,0 +1,190 @@
+"""A treaty whose verifiers run in this process, on loopback, with certificates of a throw-away CA.
+
+Keys come from the cast; certificates from trustme. Ports are always 0 and read back after binding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import httpx
+import trustme
+from brakeline.ledger import proof
+from brakeline.ledger.proof import VerifiedReceipt
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.strictjson import JsonObject
+from brakeline.v1 import verifier_pb2 as pb
+from brakeline.v1 import verifier_pb2_grpc as pb_grpc
+from brakeline.verifier.config import Config, Limits, Listen
+from brakeline.verifier.keys import Signers, Terms
+from brakeline.verifier.server import VerifierServer
+from google.rpc import error_details_pb2
+from grpc_status.rpc_status import from_call
+from tests.support import cast
+from tests.support.cast import json_lines
+
+LAB, OTHER_LAB = cast.LABS
+FAST = Limits(gather_ms=1, poll_ms=40, cosign_timeout_ms=1_000, drain_ms=500, receipt_wait_ms=8_000)
+CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 16 * 1024 * 1024), ("grpc.enable_http_proxy", 0)]
+
+
+def treaty(verifiers: int = 1, *, heartbeat_ms: int = 100) -> TreatyDocument:
+    """Return the cast's treaty with the first *verifiers* verifiers and a quick heart."""
+    value = cast.terms()
+    value["verifier"] = [*json_lines(value["verifier"])[:verifiers]]
+    liars = (verifiers - 1) // 3
+    most = (verifiers + liars) // 2 + 1
+    quorum: JsonObject = {
+        "liars": liars,
+        "witnesses": most,
+        "receipts": most,
+        "audit": most,
+        "orders": 2,
+        "amendments": 2,
+    }
+    deadlines = value["deadlines"]
+    assert isinstance(deadlines, dict)
+    return cast.document(
+        verifier=value["verifier"],
+        quorum=quorum,
+        deadlines={**deadlines, "heartbeat_ms": heartbeat_ms, "checkpoint_ms": max(heartbeat_ms, 2_000)},
+    )
+
+
+@dataclass
+class World:
+    """A directory for each verifier, one CA, one treaty."""
+
+    root: Path
+    document: TreatyDocument
+    limits: Limits = FAST
+    authority: trustme.CA = field(default_factory=trustme.CA)
+
+    def directory(self, name: str) -> Path:
+        """Return (and furnish once) the directory of the verifier *name*."""
+        directory = self.root / name
+        if not (directory / "tls").exists():
+            (directory / "tls").mkdir(parents=True)
+            certificate = self.authority.issue_cert(name, "127.0.0.1")
+            (directory / "tls/server.pem").write_bytes(b"".join(p.bytes() for p in certificate.cert_chain_pems))
+            certificate.private_key_pem.write_to_path(directory / "tls/server.key")
+            self.authority.cert_pem.write_to_path(directory / "tls/ca.pem")
+        return directory
+
+    def server(self, number: int = 0) -> VerifierServer:
+        """Return the verifier *number* of the treaty, not started."""
+        own = self.document.verifiers[number]
+        config = Config(
+            name=own.name,
+            pin=self.document.digest,
+            listen=Listen(grpc="127.0.0.1:0", http="127.0.0.1:0"),
+            limits=self.limits,
+        )
+        terms = Terms(cast.treaty_envelope(self.document), self.document, own)
+        signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"))
+        return VerifierServer(self.directory(own.name), config, terms, signers)
+
+    def credentials(self, *names: str, authority: trustme.CA | None = None) -> grpc.ChannelCredentials:
+        """Return client credentials whose certificate has *names* as DNS SANs."""
+        certificate = (authority or self.authority).issue_cert(*names)
+        return grpc.ssl_channel_credentials(
+            self.authority.cert_pem.bytes(),
+            certificate.private_key_pem.bytes(),
+            b"".join(p.bytes() for p in certificate.cert_chain_pems),
+        )
+
+
+@dataclass
+class Running:
+    """A verifier that serves."""
+
+    server: VerifierServer
+    addresses: Mapping[str, str]
+
+
+@asynccontextmanager
+async def running(world: World, *numbers: int) -> AsyncIterator[list[Running]]:
+    """Run the verifiers *numbers* of *world* (default: all) in this process until the block ends."""
+    servers = [world.server(number) for number in numbers or range(len(world.document.verifiers))]
+    started: list[Running] = []
+    try:
+        urls = {item.name: await item.start_witness() for item in servers}
+        addresses = await asyncio.gather(*(item.start_log(urls) for item in servers))
+        started = [Running(server, address) for server, address in zip(servers, addresses, strict=True)]
+        yield started
+    finally:
+        await asyncio.gather(*(item.stop() for item in servers))
+
+
+@asynccontextmanager
+async def stub(
+    world: World, verifier: Running, *names: str, authority: trustme.CA | None = None
+) -> AsyncIterator[pb_grpc.VerifierAsyncStub]:
+    """Return a client of *verifier* whose certificate stands for *names* (default: the first lab)."""
+    credentials = world.credentials(*(names or (LAB,)), authority=authority)
+    async with grpc.aio.secure_channel(verifier.addresses["grpc"], credentials, options=CHANNEL_OPTIONS) as channel:
+        yield pb_grpc.VerifierStub(channel)
+
+
+def batch(envelopes: Sequence[Envelope]) -> pb.SubmitBatchRequest:
+    """Return the request that submits *envelopes*."""
+    return pb.SubmitBatchRequest(attestations=[attestation(item) for item in envelopes])
+
+
+def attestation(envelope: Envelope) -> pb.Attestation:
+    """Return an envelope as it goes over the wire."""
+    signatures = [pb.Signature(keyid=s.keyid, sig=s.sig) for s in envelope.signatures]
+    return pb.Attestation(payload=envelope.payload, signatures=signatures)
+
+
+def check_receipt(world: World, receipt: bytes, number: int = 0) -> VerifiedReceipt:
+    """Verify a receipt offline under the treaty's policy for the log of verifier *number*."""
+    own = world.document.verifiers[number]
+    return proof.verify_receipt(receipt, own.log_key, world.document.witness_policy(own.origin))
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """Return the stable code in a failed call's ``google.rpc.Status``."""
+    status = from_call(error)
+    assert status is not None
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return info.reason
+
+
+async def until(condition: object, seconds: float = 20.0) -> None:
+    """Poll a callable (or coroutine function) until it is true."""
+    deadline = time.monotonic() + seconds
+    assert callable(condition)
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+async def get(verifier: Running, path: str) -> httpx.Response:
+    """Read *path* of a verifier's HTTP side."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.get(f"{verifier.addresses['http']}/{path}")
+
+
+def chain(document: TreatyDocument, count: int = 1) -> list[Envelope]:
+    """Return an enrolment, an inventory, and *count* periods of balanced books of the first lab's site."""
+    lab = cast.Author(LAB, document)
+    site = cast.Author(cast.SITE, document)
+    held = site.hold()
+    books = [
+        site.use(period, held.digest, (cast.line("idle", cast.CHIPS * cast.PERIOD),)) for period in range(count)
+    ]
+    return [lab.enrol(cast.SITE), held, *books]

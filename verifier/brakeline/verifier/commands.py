@@ -1,0 +1,83 @@
+"""``brakeline verifier``: make a verifier's directory, install the treaty, serve. Nothing heavy is imported up here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Run a verification body's server: accept statements, judge them, keep the log, witness the others.",
+    no_args_is_help=True,
+)
+
+Directory = Annotated[Path, typer.Option("--dir", help="The verifier's directory.")]
+
+
+@app.command(
+    epilog="Example: brakeline verifier init --dir verifier-a --name verifier.party-a.example"
+    " --url http://127.0.0.1:7480 --grpc 127.0.0.1:7443"
+)
+def init(
+    directory: Directory,
+    name: Annotated[str, typer.Option(help="This verifier's name: also the log's origin.")] = "",
+    url: Annotated[str, typer.Option(help="Where others read the log (for the treaty).")] = "http://127.0.0.1:7480",
+    grpc: Annotated[str, typer.Option(help="host:port where nodes submit (for the treaty).")] = "127.0.0.1:7443",
+    party: Annotated[str, typer.Option(help="The party that runs this verifier (for the treaty).")] = "",
+    treaty: Annotated[Path | None, typer.Option(help="Install this signed treaty (DSSE JSON).")] = None,
+    pin: Annotated[str, typer.Option(help="The treaty's digest, from a source you trust.")] = "",
+    passphrase_file: Annotated[Path | None, typer.Option(help="Encrypt the key files with its first line.")] = None,
+) -> None:
+    """Make the keys and print the lines for the treaty; later, install the signed treaty.
+
+    First run, with --name: makes log, witness and disclosure keys and verifier.toml, and prints a [[verifier]] table.
+    Second run, with --treaty and --pin: checks the treaty statement against the pin and installs it.
+    """
+    from brakeline.ledger.errors import BrakelineError
+    from brakeline.verifier.setup import install_treaty, make_directory
+
+    try:
+        if name:
+            secret = _passphrase(passphrase_file)
+            typer.echo(make_directory(directory, name, url=url, grpc=grpc, party=party, passphrase=secret))
+        if treaty is not None:
+            digest = install_treaty(directory, treaty.read_bytes(), pin)
+            typer.echo(f"installed treaty {digest}", err=bool(name))
+        if not name and treaty is None:
+            raise typer.BadParameter("give --name to make keys, or --treaty and --pin to install a treaty")
+    except OSError as error:
+        _fail(f"file: {error.filename}: {error.strerror}")
+    except BrakelineError as error:
+        _fail(str(error))
+
+
+@app.command(epilog="Example: brakeline verifier serve --dir verifier-a")
+def serve(
+    directory: Directory,
+    passphrase_file: Annotated[Path | None, typer.Option(help="First line decrypts the key files.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error; JSON lines on stderr.")] = "info",
+) -> None:
+    """Serve until SIGTERM. Prints one JSON line {"ready": ...} on stdout once statements are taken."""
+    from brakeline.ledger.errors import BrakelineError
+    from brakeline.verifier.server import run
+
+    def ready(addresses: dict[str, str]) -> None:
+        typer.echo(json.dumps({"ready": addresses}))
+
+    try:
+        run(directory, passphrase=_passphrase(passphrase_file), on_ready=ready, log_level=log_level)
+    except BrakelineError as error:
+        _fail(str(error))
+
+
+def _passphrase(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    return path.read_bytes().partition(b"\n")[0] or None
+
+
+def _fail(text: str) -> None:
+    typer.echo(text, err=True)
+    raise typer.Exit(3)

@@ -1,0 +1,122 @@
+"""The public side over plain HTTP: tlog-tiles for readers, ``/add-checkpoint`` for witnesses, metrics, liveness.
+
+Source: https://c2sp.org/tlog-tiles. Tiles and bundles are immutable and say so to caches; ``/checkpoint`` must never
+be cached. Only what the published checkpoint covers is served: a partial tile of any width up to it, so that a tile
+once served never changes. Nothing here needs an identity: what is public is public, and a checkpoint authenticates
+itself. TLS, where a treaty wants it, is a reverse proxy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from brakeline.ledger.errors import BrakelineError, LedgerError
+from brakeline.verifier.metrics import CONTENT_TYPE as METRICS_TYPE
+from brakeline.verifier.metrics import Metrics
+from brakeline.verifier.publish import Publication
+from brakeline.verifier.witness import MAX_REQUEST, TYPE_TEXT, Answer, Witness
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+NO_STORE = {"Cache-Control": "no-store"}
+TYPE_TILE = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What the HTTP side shows.
+
+    Attributes:
+        tile: (path below the prefix, published size) -> bytes, or None when the published tree has no such tile.
+            Blocking; LedgerError for a path that is no tile path.
+        origins: SHA-256 hex of an origin -> origin, of the logs this verifier witnesses.
+    """
+
+    publication: Publication
+    tile: Callable[[str, int], bytes | None]
+    witness: Witness
+    origins: Mapping[str, str]
+    metrics: Metrics
+    serving: Callable[[], bool]
+
+
+def origin_hashes(origins: list[str]) -> dict[str, str]:
+    """Return the map from SHA-256 hex to origin, as tlog-witness' monitor retrieval names logs."""
+    return {hashlib.sha256(origin.encode()).hexdigest(): origin for origin in origins}
+
+
+def make_app(pages: Pages) -> Starlette:
+    """Return the ASGI application over *pages*."""
+
+    async def checkpoint(request: Request) -> Response:
+        current = pages.publication.current
+        if current is None:
+            return _text(503, "no checkpoint is published yet; retry", {"Retry-After": "1"})
+        return Response(current.note, media_type=TYPE_TEXT, headers=NO_STORE)
+
+    async def tile(request: Request) -> Response:
+        path = f"tile/{request.path_params['path']}"
+        try:
+            data = await asyncio.to_thread(pages.tile, path, pages.publication.size)
+        except LedgerError as error:
+            return _text(404, str(error))
+        if data is None:
+            return _text(404, "not in the published tree")
+        return Response(data, media_type=TYPE_TILE, headers=IMMUTABLE)
+
+    async def add_checkpoint(request: Request) -> Response:
+        body = await _bounded(request)
+        if body is None:
+            return _text(400, f"a request is at most {MAX_REQUEST} bytes")
+        try:
+            answer = await asyncio.to_thread(pages.witness.add_checkpoint, body)
+        except BrakelineError as error:
+            answer = Answer(503, str(error).encode() + b"\n")
+        pages.metrics.witnessed.labels(str(answer.status)).inc()
+        return Response(answer.body, answer.status, headers={"Content-Type": answer.content_type, **NO_STORE})
+
+    async def witnessed(request: Request) -> Response:
+        origin = pages.origins.get(request.path_params["origin"])
+        held = await asyncio.to_thread(pages.witness.remembers, origin) if origin else None
+        if held is None:
+            return _text(404, "this witness has cosigned no checkpoint of such a log")
+        return Response(held.note, media_type=TYPE_TEXT, headers=NO_STORE)
+
+    async def metrics(request: Request) -> Response:
+        return Response(pages.metrics.render(), headers={"Content-Type": METRICS_TYPE, **NO_STORE})
+
+    async def healthz(request: Request) -> Response:
+        return _text(200, "ok") if pages.serving() else _text(503, "not serving yet")
+
+    return Starlette(
+        routes=[
+            Route("/checkpoint", checkpoint),
+            Route("/tile/{path:path}", tile),
+            Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+            Route("/metrics", metrics),
+            Route("/healthz", healthz),
+            Route("/{origin:str}/checkpoint", witnessed),
+        ]
+    )
+
+
+async def _bounded(request: Request) -> bytes | None:
+    """Return the body, or None as soon as it is over the bound."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_REQUEST:
+            return None
+    return bytes(body)
+
+
+def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(text + "\n", status, headers={**NO_STORE, **(headers or {})})
+
+

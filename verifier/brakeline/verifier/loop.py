@@ -1,0 +1,238 @@
+"""The one writer: gathers batches, commits them as a group, beats the heart, hands signed checkpoints on.
+
+One asyncio task decides *when* to commit; one thread does it (admission, judging, full sync, read-back, signature), so
+that the event loop keeps answering while the disk works. Nothing else writes. Time enters twice, and both are seams: the
+event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.verifier.state.LogState`) stamps entries.
+
+A commit that fails acknowledges nothing: every batch in it is answered UNAVAILABLE, the state is reloaded from the log
+before the next write, and the writer tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import structlog
+from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.logbody import Heartbeat
+from brakeline.verifier.errors import CallError, Status
+from brakeline.verifier.intake import Outcome, Submission
+from brakeline.verifier.metrics import Metrics
+from brakeline.verifier.publish import Signed
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+_RETRY_FIRST = 0.2
+_RETRY_MOST = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one group commit did: outcomes by batch, the signed checkpoint, orders and treaty versions appended."""
+
+    outcomes: list[list[Outcome]]
+    signed: Signed
+    announced: list[tuple[int, Envelope]]
+    findings: int
+
+
+class Commits(Protocol):
+    """What the writer writes through. Blocking; called from one thread only."""
+
+    def commit(self, batches: Sequence[Sequence[Submission]], heartbeat: Heartbeat | None) -> Committed:
+        """Admit, append durably, judge when a heartbeat is due, sign. All or nothing."""
+        ...
+
+
+@dataclass(slots=True)
+class _Job:
+    submissions: Sequence[Submission]
+    done: asyncio.Future[list[Outcome]]
+
+
+class Feed:
+    """Orders and treaty versions of this log in order of index, and a way to wait for more."""
+
+    def __init__(self, items: Sequence[tuple[int, Envelope]] = ()) -> None:
+        """Start with what the log holds."""
+        self._items = list(items)
+        self._changed = asyncio.Condition()
+
+    async def extend(self, items: Sequence[tuple[int, Envelope]]) -> None:
+        """Append, and wake every stream."""
+        if items:
+            async with self._changed:
+                self._items.extend(items)
+                self._changed.notify_all()
+
+    async def after(self, position: int) -> Sequence[tuple[int, Envelope]]:
+        """Return the items from list position *position* on; waits until there is one."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._items) > position)
+            return self._items[position:]
+
+
+class Writer:
+    """The writer task and the thread it writes with."""
+
+    def __init__(
+        self,
+        commits: Commits,
+        *,
+        heartbeat: Callable[[], Heartbeat],
+        heartbeat_s: float,
+        gather_s: float,
+        most: int,
+        on_commit: Callable[[Committed], None],
+        feed: Feed,
+        metrics: Metrics,
+    ) -> None:
+        """Write through *commits*; *heartbeat* returns the body of the next one; times in seconds."""
+        self._commits = commits
+        self._heartbeat = heartbeat
+        self._heartbeat_s = heartbeat_s
+        self._gather_s = gather_s
+        self._most = most
+        self._on_commit = on_commit
+        self._feed = feed
+        self._metrics = metrics
+        self._jobs: deque[_Job] = deque()
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._running = False
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """Return one outcome per submission, once all that was admitted is durable.
+
+        Raises:
+            CallError: ``not-serving`` before the log may be signed, ``commit-failed`` (both UNAVAILABLE).
+        """
+        if not self._running:
+            raise _unavailable("not-serving", "this verifier does not sign its log yet (or no more)", "")
+        if not submissions:
+            return []
+        job = _Job(submissions, asyncio.get_running_loop().create_future())
+        self._jobs.append(job)
+        self._arrived.set()
+        return await job.done
+
+    async def read(self, function: Callable[[], _T]) -> _T:
+        """Run *function* in the writer's thread, where it sees no half-done commit."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def run(self) -> None:
+        """Write until cancelled; then finish what is gathered, and refuse the rest."""
+        loop = asyncio.get_running_loop()
+        beat_at = loop.time()
+        retry = _RETRY_FIRST
+        self._running = True
+        try:
+            while True:
+                await self._wait(beat_at - loop.time())
+                beat = loop.time() >= beat_at
+                jobs = self._take()
+                if not jobs and not beat:
+                    continue
+                if await self._commit(jobs, self._heartbeat() if beat else None):
+                    beat_at = loop.time() + self._heartbeat_s if beat else beat_at
+                    retry = _RETRY_FIRST
+                else:
+                    await asyncio.sleep(retry)
+                    retry = min(retry * 2, _RETRY_MOST)
+        finally:
+            self._running = False
+            self._refuse(list(self._jobs), _unavailable("not-serving", "this verifier is shutting down", ""))
+            self._jobs.clear()
+
+    def close(self) -> None:
+        """Wait for a commit in progress and end the thread."""
+        self._thread.shutdown(wait=True)
+
+    async def _wait(self, until_beat: float) -> None:
+        """Wait for a batch (and then a little longer for others), or for the heartbeat."""
+        if not self._jobs:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(max(0.0, until_beat)):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return
+        if self._waiting() < self._most:
+            await asyncio.sleep(self._gather_s)
+
+    def _waiting(self) -> int:
+        return sum(len(job.submissions) for job in self._jobs)
+
+    def _take(self) -> list[_Job]:
+        taken: list[_Job] = []
+        count = 0
+        while self._jobs and (not taken or count + len(self._jobs[0].submissions) <= self._most):
+            job = self._jobs.popleft()
+            count += len(job.submissions)
+            taken.append(job)
+        return taken
+
+    async def _commit(self, jobs: list[_Job], heartbeat: Heartbeat | None) -> bool:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        batches = [job.submissions for job in jobs]
+        work = loop.run_in_executor(self._thread, self._commits.commit, batches, heartbeat)
+        try:
+            committed = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await self._finish_cancelled(jobs, work)
+            raise
+        except BrakelineError as error:
+            self._failed(jobs, error)
+            return False
+        finally:
+            if work.done() and work.exception() is not None:
+                self._refuse(jobs, _unavailable("commit-failed", "the log could not be written", ""))
+        self._metrics.commits.observe(loop.time() - started)
+        await self._answer(jobs, committed)
+        return True
+
+    async def _finish_cancelled(self, jobs: list[_Job], work: asyncio.Future[Committed]) -> None:
+        """SIGTERM in the middle of a commit: let it end, answer who waits for it."""
+        try:
+            await self._answer(jobs, await work)
+        except BrakelineError as error:
+            self._failed(jobs, error)
+
+    async def _answer(self, jobs: list[_Job], committed: Committed) -> None:
+        self._metrics.entries.set(committed.signed.size)
+        self._metrics.findings.inc(committed.findings)
+        self._on_commit(committed)
+        for job, outcomes in zip(jobs, committed.outcomes, strict=True):
+            if not job.done.done():
+                job.done.set_result(outcomes)
+        await self._feed.extend(committed.announced)
+
+    def _failed(self, jobs: list[_Job], error: BrakelineError) -> None:
+        log.error("commit-failed", code=error.code, error=str(error))
+        self._metrics.commit_failures.inc()
+        self._refuse(jobs, _unavailable("commit-failed", "the log could not be written; nothing was acknowledged", error.code))
+
+    def _refuse(self, jobs: Sequence[_Job], error: CallError) -> None:
+        for job in jobs:
+            if not job.done.done():
+                job.done.set_exception(error)
+
+
+def _unavailable(code: str, message: str, found: str) -> CallError:
+    return CallError(
+        Status.UNAVAILABLE,
+        code=code,
+        message=message,
+        expected="a log that takes entries",
+        found=found,
+        fix="retry with jittered backoff; submit to the other verifiers meanwhile",
+        retry_after_ms=1_000,
+    )

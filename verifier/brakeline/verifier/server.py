@@ -1,0 +1,396 @@
+"""One verifier, wired: what starts in which order, what runs beside what, and how it ends.
+
+Order of starting (protocol.md, "Order of things in a verifier"):
+
+1. the witness, on its own store, and the HTTP side it answers on;
+2. the log: open, replay through admission and log rules;
+3. enough witnesses' memory of this log (:mod:`brakeline.verifier.boot`); entry 0 of a fresh log is the treaty;
+4. the writer, the publisher, the mirrors of the peers; then gRPC, then the ready line.
+
+It ends in the opposite order; the witness answers others until the last moment. If any of the tasks dies, the whole
+verifier ends with its error rather than limping on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+from brakeline.ledger.entry import client_source
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.judge import LogJudge
+from brakeline.treaty.logbody import Heartbeat
+from brakeline.verifier import boot
+from brakeline.verifier.clients import HttpWitness, OwnWitness, make_client
+from brakeline.verifier.config import Config, load_config, split_address
+from brakeline.verifier.desk import VerifierDesk
+from brakeline.verifier.errors import VerifierError
+from brakeline.verifier.guard import Guard
+from brakeline.verifier.http import Pages, make_app, origin_hashes
+from brakeline.verifier.intake import Submission
+from brakeline.verifier.keys import Signers, Terms, load_signers, load_terms
+from brakeline.verifier.loop import Committed, Feed, Writer
+from brakeline.verifier.metrics import Metrics
+from brakeline.verifier.peers import Peer, Peers
+from brakeline.verifier.publish import Publication, Publisher, Signed
+from brakeline.verifier.service import RpcServer
+from brakeline.verifier.state import Judge, LogState
+from brakeline.verifier.storage import Storage
+from brakeline.verifier.tls import IdentityCheck, certificate_days_left, roles_of, server_credentials
+from brakeline.verifier.witness import Witness
+from brakeline.verifier.witness_store import WitnessStore
+from starlette.applications import Starlette
+
+log = structlog.get_logger(__name__)
+
+Clock = Callable[[], int]
+_DAY_S = 86_400
+_WARN_DAYS = (30, 7, 1)
+
+
+def unix_ms() -> int:
+    """Return the wall clock in Unix milliseconds: the only place where this party reads it."""
+    return time.time_ns() // 1_000_000
+
+
+class VerifierServer:
+    """One verifier in this process. :meth:`start_witness`, :meth:`start_log`, then :meth:`finished`; :meth:`stop`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        config: Config,
+        terms: Terms,
+        signers: Signers,
+        *,
+        now_ms: Clock = unix_ms,
+        judge: Callable[[TreatyDocument], Judge] = LogJudge,
+    ) -> None:
+        """Prepare the verifier of *directory*; only the witness's store is opened yet."""
+        self._judge = judge
+        self._directory = directory
+        self._config = config
+        self._terms = terms
+        self._signers = signers
+        self._now_ms = now_ms
+        self._limits = config.limits
+        self.metrics = Metrics()
+        self.publication = Publication()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._http: _Http | None = None
+        self._rpc: RpcServer | None = None
+        self._writer: Writer | None = None
+        self._storage: Storage | None = None
+        self._client = make_client(config.limits.cosign_timeout_ms / 1000)
+        document = terms.document
+        self._witness_store = WitnessStore(directory / "witness.sqlite")
+        logs = {verifier.origin: verifier.log_key for verifier in document.verifiers}
+        self._witness = Witness(self._witness_store, logs, terms.own.witness_key, signers.witness, now_ms)
+
+    @property
+    def name(self) -> str:
+        """This verifier's name in the treaty."""
+        return self._terms.own.name
+
+    async def start_witness(self) -> str:
+        """Start the HTTP side with the witness; return its base URL."""
+        pages = Pages(
+            publication=self.publication,
+            tile=lambda path, size: self._storage.tile(path, size) if self._storage else None,
+            witness=self._witness,
+            origins=origin_hashes([verifier.origin for verifier in self._terms.document.verifiers]),
+            metrics=self.metrics,
+            serving=lambda: self._rpc is not None,
+        )
+        address = self._config.listen.http or _default_http(self._terms.own.url)
+        self._http = _Http(make_app(pages), address)
+        port = await self._http.start()
+        return f"http://{split_address(address)[0]}:{port}"
+
+    async def start_log(self, peers: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Open and check the log, start everything else; return the addresses for the ready line.
+
+        Args:
+            peers: name -> base URL of other verifiers, where it differs from the treaty and ``verifier.toml``.
+        """
+        document, own = self._terms.document, self._terms.own
+        urls = {v.name: v.url for v in document.verifiers} | self._config.peers | dict(peers or {})
+        others = [
+            HttpWitness(v.witness_key, urls[v.name], self._client) for v in document.verifiers if v.name != own.name
+        ]
+        storage = await asyncio.to_thread(
+            Storage, self._directory, own.log_key, self._signers.log
+        )
+        self._storage = storage
+        state = LogState(document, storage, self._judge, self._now_ms)
+        announced = await asyncio.to_thread(state.boot)
+        memory = boot.OwnLog(own.origin, own.log_key, state.size, storage.root_at)
+        await boot.wait_for_memory(memory, self._witness, others, boot.memories_needed(document))
+        feed = Feed(announced)
+        publisher = self._publisher(storage, others)
+        self.publication.current = await asyncio.to_thread(storage.published)
+        if not state.size:
+            first = await asyncio.to_thread(
+                state.commit, [[Submission(self._terms.envelope, client_source(own.name))]], None
+            )
+            await feed.extend(first.announced)
+        publisher.offer(await asyncio.to_thread(storage.signed))
+        peers_task, writer = self._writers(state, feed, publisher, urls)
+        self._spawn(publisher.run(), writer.run(), *peers_task.runs(), self._watch_certificate())
+        return await self._start_rpc(state, storage, writer, feed)
+
+    async def finished(self) -> None:
+        """Return when a task ends, which only an error makes it do; raise that error."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """Drain calls, finish the commit in progress, close the stores; the witness goes last."""
+        if self._rpc is not None:
+            await self._rpc.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.close)
+        await self._client.aclose()
+        if self._http is not None:
+            await self._http.stop()
+        self._witness_store.close()
+        if self._storage is not None:
+            await asyncio.to_thread(self._storage.close)
+
+    def _publisher(self, storage: Storage, others: list[HttpWitness]) -> Publisher:
+        own = self._terms.own
+
+        async def proofs(old: int, new: int) -> list[bytes]:
+            return await asyncio.to_thread(storage.consistency, old, new)
+
+        async def keep(signed: Signed) -> None:
+            if self._writer is not None:
+                await self._writer.read(lambda: storage.keep_published(signed))
+            self.metrics.published.set(signed.size)
+            self.metrics.published_at.set(self._now_ms())
+
+        return Publisher(
+            log_key=own.log_key,
+            policy=self._terms.document.witness_policy(own.origin),
+            witnesses=[OwnWitness(self._witness), *others],
+            proofs=proofs,
+            publication=self.publication,
+            store=keep,
+            metrics=self.metrics,
+            timeout=self._limits.cosign_timeout_ms / 1000,
+            grace=self._limits.cosign_grace_ms / 1000,
+        )
+
+    def _writers(
+        self, state: LogState, feed: Feed, publisher: Publisher, urls: Mapping[str, str]
+    ) -> tuple[Peers, Writer]:
+        peers: Peers
+
+        def heartbeat() -> Heartbeat:
+            current = self.publication.current
+            note = None if current is None else current.note.decode("utf-8")
+            return Heartbeat(checkpoint=note, mirrored=peers.mirrored())
+
+        def committed(result: Committed) -> None:
+            publisher.offer(result.signed)
+
+        writer = Writer(
+            state,
+            heartbeat=heartbeat,
+            heartbeat_s=self._terms.document.deadlines.heartbeat_ms.value / 1000,
+            gather_s=self._limits.gather_ms / 1000,
+            most=self._limits.commit_items,
+            on_commit=committed,
+            feed=feed,
+            metrics=self.metrics,
+        )
+        document = self._terms.document
+        peers = Peers(
+            [
+                Peer(
+                    v.origin, urls[v.name], self._directory / "mirror" / v.origin, v.log_key, document.witness_policy(v.origin)
+                )
+                for v in document.verifiers
+                if v.name != self._terms.own.name
+            ],
+            submit=writer.submit,
+            poll_s=self._limits.poll_ms / 1000,
+            metrics=self.metrics,
+        )
+        self._writer = writer
+        return peers, writer
+
+    async def _start_rpc(self, state: LogState, storage: Storage, writer: Writer, feed: Feed) -> dict[str, str]:
+        config, own = self._config, self._terms.own
+        tls = [self._directory / path for path in (config.tls.certificate, config.tls.key, config.tls.client_ca)]
+        desk = VerifierDesk(
+            origin=own.origin,
+            treaty=self._terms.document.digest,
+            writer=writer,
+            positions=state,
+            publication=self.publication,
+            receipts=storage.receipts,
+            feed=feed,
+            wait_s=self._limits.receipt_wait_ms / 1000,
+        )
+        check = IdentityCheck(tls[2], roles_of(self._terms.document), self._now_ms)
+        rpc = RpcServer(
+            desk,
+            Guard(check, self._limits, self.metrics),
+            server_credentials(tls[0], tls[1], tls[2]),
+            self._limits,
+            self.metrics,
+        )
+        address = config.listen.grpc or own.grpc
+        port = await rpc.start(address)
+        await rpc.set_serving(True)
+        self._rpc = rpc
+        http = self._http.port if self._http else 0
+        return {
+            "name": own.name,
+            "grpc": f"{split_address(address)[0]}:{port}",
+            "http": f"http://{split_address(config.listen.http or _default_http(own.url))[0]}:{http}",
+        }
+
+    async def _watch_certificate(self) -> None:
+        path = self._directory / self._config.tls.certificate
+        while True:
+            days = certificate_days_left(path, self._now_ms())
+            self.metrics.certificate_days.set(days)
+            if any(days <= limit for limit in _WARN_DAYS):
+                log.warning("certificate-expires", days=days, path=str(path))
+            await asyncio.sleep(_DAY_S)
+
+    def _spawn(self, *runs: Coroutine[None, None, None]) -> None:
+        self._tasks += [asyncio.create_task(run) for run in runs]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has one place that decides when to end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class _Http:
+    """The HTTP server of one verifier, on a socket bound here so that port 0 and a taken port are both seen."""
+
+    def __init__(self, app: Starlette, address: str) -> None:
+        self._address = address
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                limit_concurrency=512,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=2,
+                ws="none",
+            )
+        )
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    async def start(self) -> int:
+        """Bind, serve, and return the port (``listen-http`` when it cannot be bound)."""
+        host, port = split_address(self._address)
+        try:
+            self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            raise VerifierError(
+                code="listen-http",
+                message="the HTTP address cannot be bound",
+                expected="a free local address",
+                found=f"{self._address}: {error.strerror}",
+                fix="stop the other process, or set listen.http in verifier.toml",
+            ) from None
+        self.port = int(self._socket.getsockname()[1])
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._task.done():
+            await asyncio.sleep(0.005)
+        return self.port
+
+    async def stop(self) -> None:
+        """End requests and close the socket."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        if self._socket is not None:
+            self._socket.close()
+
+
+def _default_http(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def run(
+    directory: Path, *, passphrase: bytes | None, on_ready: Callable[[dict[str, str]], None], log_level: str = "info"
+) -> None:
+    """Serve the verifier of *directory* until SIGTERM or SIGINT.
+
+    Raises:
+        BrakelineError: a mistake in the directory, an address that is taken, a log that must not be signed.
+    """
+    _log_to_stderr(log_level)
+    config = load_config(directory)
+    terms = load_terms(directory, config)
+    signers = load_signers(directory, config, terms.own, passphrase)
+    asyncio.run(_serve(VerifierServer(directory, config, terms, signers), on_ready))
+
+
+async def _serve(server: VerifierServer, on_ready: Callable[[dict[str, str]], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    stop = asyncio.create_task(stopping.wait())
+    work = asyncio.create_task(_work(server, on_ready))
+    try:
+        await asyncio.wait([stop, work], return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        for task in (stop, work):
+            task.cancel()
+        await asyncio.gather(stop, work, return_exceptions=True)
+        await server.stop()
+
+
+async def _work(server: VerifierServer, on_ready: Callable[[dict[str, str]], None]) -> None:
+    await server.start_witness()
+    on_ready(await server.start_log())
+    await server.finished()
+
+
+def _log_to_stderr(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), logging.INFO)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
