@@ -24,7 +24,6 @@ from brakeline.ledger.tiles import (
     bundles,
     decode_bundle,
     decode_tile,
-    tree_tiles,
 )
 from brakeline.ledger.treebuilder import TileBuilder, tile_root
 from brakeline.ledger.vkey import VKey
@@ -176,25 +175,24 @@ class LogReader:
     def _diagnose(self) -> DivergenceError:
         """Rebuild the tree from the entries to say which tile is wrong, or that it is the entries or the checkpoint."""
         builder = TileBuilder()
-        wrong = ""
+        wrong: list[str] = []
         for ref in bundles(self.size):
             try:
                 leaves = [leaf_hash(item) for item in decode_bundle(read_ref(self.source, ref), ref.width)]
             except LedgerError:
                 return _entry(ref.n * TILE_WIDTH)
-            for tile, data in builder.extend(leaves).items():
-                if tile.width == TILE_WIDTH or builder.size == self.size:
-                    if not wrong and b"".join(self._raw(tile)) != data:
-                        wrong = tile.path
-        if builder.root() == self.checkpoint.root:
-            return _tile_error(wrong or next(iter(ref.path for ref in tree_tiles(self.size))))
+            full = {tile: data for tile, data in builder.extend(leaves).items() if tile.width == TILE_WIDTH}
+            wrong += [tile.path for tile, data in full.items() if b"".join(self._raw(tile)) != data]
+        wrong += [tile.path for tile, data in builder.partial().items() if b"".join(self._raw(tile)) != data]
+        if wrong and builder.root() == self.checkpoint.root:
+            return _tile_error(wrong[0])
         return DivergenceError(
             code="replay-root",
             message="the log does not lead to the root its checkpoint commits to",
             expected=self.checkpoint.root.hex(),
             found=builder.root().hex(),
             fix="the copy is damaged or forged: fetch it again from two places and compare",
-            path=wrong,
+            path=wrong[0] if wrong else "",
         )
 
 

@@ -59,6 +59,14 @@ class TileBuilder:
             level += 1
         return changed
 
+    def partial(self) -> dict[TileRef, bytes]:
+        """Return the unfinished tile of every level that has one."""
+        return {
+            TileRef(level, self._size // TILE_WIDTH ** (level + 1), len(row)): b"".join(row)
+            for level, row in enumerate(self._edge)
+            if row
+        }
+
     def root(self) -> bytes:
         """Return the root hash of the tree."""
         node: bytes | None = None
