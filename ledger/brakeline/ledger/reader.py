@@ -68,7 +68,8 @@ class LogReader:
             progress: told after every bundle.
 
         Raises:
-            DivergenceError: ``replay-entry`` or ``replay-chain`` (with ``index``), ``replay-tile`` (with ``path``),
+            DivergenceError: ``replay-entry``, ``replay-malformed`` or ``replay-chain`` (with ``index``; the latter two
+                stand under the checkpoint, so that the log's operator wrote them), ``replay-tile`` (with ``path``),
                 ``replay-root``. SourceError: something is missing or unreachable.
         """
         if start and previous is None:
@@ -214,10 +215,11 @@ def _decode(data: bytes, index: int) -> Entry:
         return Entry.decode(data)
     except LedgerError as error:
         raise DivergenceError(
-            code="replay-entry",
-            message=f"entry {index} is not an entry: {error.message}",
+            code="replay-malformed",
+            message=f"entry {index} is not an entry, though the tree holds it: {error.message}",
             expected=error.expected,
             found=error.found,
+            fix="the log's own operator wrote this; keep the copy, it is evidence",
             index=index,
         ) from None
 
