@@ -1,0 +1,89 @@
+"""The report for a terminal: what was reproduced, what was found, what could not be checked, how stale the logs are.
+
+Words only; every figure comes from :mod:`brakeline.audit.report`. Colour is the console's business and carries no
+meaning that the words do not.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from brakeline.audit.report import AuditReport, Exit, FindingReport, LogReport, LogState, Problem
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+MEANING = {
+    Exit.REPRODUCED: "reproduced; nothing found; nothing open",
+    Exit.FINDINGS: "findings stand",
+    Exit.MISCONDUCT: "a verifier's misconduct",
+    Exit.UNREADABLE: "something was unreadable",
+    Exit.OPEN: "reproduced, but something could not be checked, is missing or is stale",
+}
+_STYLE = {LogState.REPRODUCED: "green", LogState.MISCONDUCT: "bold red", LogState.UNREADABLE: "bold red"}
+
+
+def instant(ms: int | None) -> str:
+    """Return an instant (Unix ms) in UTC for people, or a dash."""
+    if ms is None:
+        return "-"
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def render(report: AuditReport, console: Console) -> None:
+    """Print *report*."""
+    name, version = report.treaty
+    console.print(f"[bold]treaty[/]   {escape(name) or 'not read'} version {version}, pin {report.pin}")
+    if report.as_of_ms is not None:
+        given = (
+            "as given" if report.as_of_given else "the newest entry of all logs; give --as-of to judge by your clock"
+        )
+        console.print(f"[bold]as of[/]    {instant(report.as_of_ms)} ({given})")
+    console.print(_logs(report.logs))
+    for log in report.logs:
+        if log.divergence is not None:
+            label = "misconduct of" if log.state is LogState.MISCONDUCT else "unreadable:"
+            console.print(
+                f"[bold red]{label}[/] {escape(log.origin or log.source)}: {escape(log.divergence.sentence())}"
+            )
+    _problems(console, "unreadable", report.problems)
+    _findings(console, report.findings)
+    _problems(console, "could not be checked", report.unchecked)
+    console.print("[bold]what this shows[/]")
+    for level in report.levels:
+        console.print(f"  {level.name}: [bold]{level.state}[/]. {escape(level.sentence)}")
+    console.print(f"[bold]exit {int(report.exit)}[/]   {MEANING[report.exit]}")
+
+
+def _logs(logs: tuple[LogReport, ...]) -> Table:
+    table = Table(title=None, box=None, pad_edge=False)
+    for heading in ("log", "state", "entries", "cosigned", "newest entry", "root"):
+        table.add_column(heading, overflow="fold")
+    for log in logs:
+        table.add_row(
+            escape(log.origin or log.source),
+            f"[{_STYLE[log.state]}]{log.state.value}[/]",
+            str(log.size),
+            f"{len(log.cosigned)} (needs {log.quorum})",
+            instant(log.newest_ms),
+            log.root[:16] or "-",
+        )
+    return table
+
+
+def _findings(console: Console, findings: tuple[FindingReport, ...]) -> None:
+    if not findings:
+        console.print("[bold]findings[/] none")
+        return
+    console.print(f"[bold]findings[/] {len(findings)}")
+    for item in findings:
+        console.print(
+            f"  [bold]{item.body['severity']}[/] {item.body['rule']}: {escape(item.sentence)} [dim]{item.digest[:16]}[/]"
+        )
+
+
+def _problems(console: Console, title: str, problems: tuple[Problem, ...]) -> None:
+    if problems:
+        console.print(f"[bold]{title}[/]")
+        for problem in problems:
+            console.print(f"  {escape(problem.sentence())}")
