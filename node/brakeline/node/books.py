@@ -1,0 +1,322 @@
+"""The books of one period: counters and an inventory in, usage lines that sum exactly to inventory x period out. Pure.
+
+*Time.* A period is cut into slots. Within each, every session's counters are interpolated between the samples around
+the slot's ends (integers, rounded down); what a session had been booked so far is subtracted, so that nothing is
+counted twice and counters that arrive late, or did not fit into a slot, are booked in the next one instead of lost.
+What no metered program used is ``idle``; time during which a meter was lost is ``unattributed``. So the lines of each
+chip class sum to count x period, by construction. *Idle* therefore means "used by no metered program": what runs
+outside a meter is not seen here, and only other people's evidence speaks to it.
+
+*FLOP.* ``flop_model`` is what the program reported. ``flop_hardware`` is chip time x dense peak x utilisation, and a
+process meter knows core time, not how busy the arithmetic units were: it is booked only where the operator declares a
+measured utilisation for the class, and is absent (unknown) otherwise. Declaring 1 would book several times what was
+computed; declaring nothing leaves the conservative bound (chip time x peak) to whoever judges.
+
+A meter places chip time no more exactly than its sampling interval (and kernel ticks), while steps are counted when
+they end. Where reported FLOP need more chip time at peak than was placed in the slot, up to ``RESOLUTION_MS`` of it is
+booked here and subtracted later; beyond that the books say what was measured, and ``peak-exceeded`` may speak.
+
+*Joules.* From the treaty's chip classes: board watts while busy, idle watts while idle or unattributed (a floor),
+remainders of the division carried from line to line so that the sum is exact to one joule and idle never exceeds its
+watts. They are computed, not measured.
+
+*The table.* For every chip and slot, canonical JSON rows {activity, chip, class, ms, slot, workload} (``ms`` a decimal
+string); a process meter cannot say which core it was, so chips are filled in the order of their serials. The table's
+root is the RFC 6962 tree hash over the rows; the rows stay in the journal, to be opened on challenge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from brakeline.ledger.merkle import Frontier, leaf_hash
+from brakeline.node.channel import Sample
+from brakeline.treaty.quantities import ChipMs, Flop, Joules, Rational, Tokens
+from brakeline.treaty.statements import Activity, ChipTime, MeterRef, Table, UsageLine
+from brakeline.treaty.strictjson import JsonObject, canonical
+
+METER = "process-tree"
+RESOLUTION_MS = 250
+"""How much chip time may be booked ahead of its measurement: one sampling interval and a few kernel ticks."""
+
+Label: TypeAlias = tuple[str, Activity]
+IDLE: Label = ("idle", Activity.IDLE)
+UNATTRIBUTED: Label = ("unattributed", Activity.UNATTRIBUTED)
+_ORDER = tuple(Activity)
+
+
+@dataclass(frozen=True, slots=True)
+class BookedSoFar:
+    """What the books up to now hold of a session (chip-ms, FLOP, tokens)."""
+
+    session: str
+    busy_ms: int = 0
+    flop: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSamples:
+    """A session as the books of a period need it.
+
+    Attributes:
+        booked: up to the period's start.
+        opened_at: when all counters were zero (Unix ms).
+        samples: by number; those within the period, one before and one after where there are such.
+        blind: from when to when its meter was lost (Unix ms), None when it was not.
+    """
+
+    booked: BookedSoFar
+    opened_at: int
+    samples: tuple[Sample, ...]
+    blind: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChipBook:
+    """The chips of one class a site holds, and the treaty's figures for it.
+
+    Attributes:
+        serials: one per chip.
+        peak_flop_per_s: dense peak of one chip.
+        utilisation: measured share of the peak while busy, None when it is not known.
+    """
+
+    chip_class: str
+    serials: tuple[str, ...]
+    peak_flop_per_s: int
+    board_watts: int
+    idle_watts: int
+    utilisation: Rational | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a usage statement carries, the rows behind its table, and the new state of each session."""
+
+    lines: tuple[UsageLine, ...]
+    table: Table
+    rows: tuple[bytes, ...]
+    booked: tuple[BookedSoFar, ...]
+
+
+@dataclass(slots=True)
+class _Amount:
+    """Of one label: chip-ms by slot of the metered class, FLOP and tokens where a program reported them."""
+
+    busy: list[int]
+    flop: int | None = None
+    tokens: int | None = None
+
+    def add(self, other: _Amount) -> None:
+        self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
+        self.flop = _plus(self.flop, other.flop)
+        self.tokens = _plus(self.tokens, other.tokens)
+
+
+def book(
+    start: int,
+    end: int,
+    sessions: tuple[SessionSamples, ...],
+    chips: tuple[ChipBook, ...],
+    *,
+    slots: int = 4,
+    line_count: int = 8,
+) -> Books:
+    """Return the books of [*start*, *end*) (Unix ms) of a site.
+
+    Args:
+        sessions: every session with something to book, in a fixed order.
+        chips: by class; the first class is the one that the process meter meters, the others are booked idle.
+        slots: into how many slots the period is cut for the table.
+        line_count: how many lines the treaty allows, at least 2; small workloads are merged to stay within it.
+    """
+    edges = [start + (end - start) * i // slots for i in range(slots + 1)]
+    day = _Day(edges, chips[0])
+    booked = tuple(day.place(session) for session in sessions)
+    day.fill(tuple(s.blind for s in sessions if s.blind is not None))
+    amounts = _merged(day.amounts, line_count if len(chips) == 1 else line_count - 1)
+    rows = tuple(_rows(edges, chips, amounts))
+    frontier = Frontier()
+    for row in rows:
+        frontier.append(leaf_hash(row))
+    table = Table(root=frontier.root().hex(), rows=len(rows))
+    return Books(tuple(_lines(edges, chips, amounts, raw_digest(sessions, start, end))), table, rows, booked)
+
+
+class Curve:
+    """A session's cumulative counter as a function of time: linear between samples, flat after the last one."""
+
+    def __init__(self, opened_at: int, points: Iterable[tuple[int, int]]) -> None:
+        """Take (instant, value) pairs by number; neither ever goes back, so one that does is raised to the last."""
+        self._at, self._values = [opened_at], [0]
+        for at, value in points:
+            self._at.append(max(self._at[-1], at))
+            self._values.append(max(self._values[-1], value))
+
+    def at(self, instant: int) -> int:
+        """Return the value at *instant* (Unix ms), rounded down; before the session was opened 0."""
+        right = bisect_left(self._at, instant)
+        if right == len(self._at):
+            return self._values[-1]
+        if right == 0 or self._at[right] == instant:
+            last = bisect_right(self._at, instant) - 1
+            return self._values[last] if last >= 0 else 0
+        t0, t1, v0, v1 = self._at[right - 1], self._at[right], self._values[right - 1], self._values[right]
+        return v0 + (v1 - v0) * (instant - t0) // (t1 - t0)
+
+
+def raw_digest(sessions: tuple[SessionSamples, ...], start: int, end: int) -> str:
+    """Return the SHA-256 (hex) over the raw counters within a period, one canonical JSON line each."""
+    digest = hashlib.sha256()
+    for session in sessions:
+        for s in session.samples:
+            if start <= s.at < end:
+                fields: JsonObject = {"at": s.at, "busy_ms": s.busy_ms, "n": s.n, "session": session.booked.session}
+                fields |= {"flop": str(s.flop or 0), "steps": s.steps or 0, "tokens": str(s.tokens or 0)}
+                digest.update(canonical(fields) + b"\n")
+    return digest.hexdigest()
+
+
+class _Day:
+    """A period being filled, slot by slot, with what sessions used of the metered class."""
+
+    def __init__(self, edges: list[int], chips: ChipBook) -> None:
+        self.edges, self.chips = edges, chips
+        self.amounts: dict[Label, _Amount] = {}
+        self.room = [len(chips.serials) * (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+
+    def place(self, session: SessionSamples) -> BookedSoFar:
+        """Book what *session* used in each slot; return what is booked of it then."""
+        samples, so_far = session.samples, session.booked
+        if not samples:
+            return so_far
+        curves = (
+            Curve(session.opened_at, ((s.at, s.busy_ms) for s in samples)),
+            Curve(session.opened_at, ((s.at, s.flop or 0) for s in samples)),
+            Curve(session.opened_at, ((s.at, s.tokens or 0) for s in samples)),
+        )
+        instants = sorted({s.at for s in samples if self.edges[0] < s.at < self.edges[-1]} | set(self.edges[1:]))
+        times = [s.at for s in samples]
+        for instant in instants:
+            sample = samples[min(bisect_left(times, instant), len(samples) - 1)]
+            now = [curve.at(instant) for curve in curves]
+            so_far = self._add((sample.workload, sample.activity), instant, so_far, now, sample.flop is not None)
+        return so_far
+
+    def _add(self, label: Label, instant: int, so_far: BookedSoFar, now: list[int], reported: bool) -> BookedSoFar:
+        """Book under *label* what the counters *now* (busy, FLOP, tokens at *instant*) have beyond *so_far*."""
+        slot = bisect_left(self.edges, instant) - 1
+        flop, tokens = max(so_far.flop, now[1]), max(so_far.tokens, now[2])
+        used = now[0] - so_far.busy_ms
+        peak = self.chips.peak_flop_per_s
+        need = -(-(flop - so_far.flop) * 1000 // peak) if peak else 0
+        placed = min(max(0, used, min(need, used + RESOLUTION_MS)), self.room[slot])
+        self.room[slot] -= placed
+        amount = self._amount(label)
+        amount.busy[slot] += placed
+        if reported:
+            amount.flop = _plus(amount.flop, flop - so_far.flop)
+            amount.tokens = _plus(amount.tokens, tokens - so_far.tokens)
+        return BookedSoFar(so_far.session, so_far.busy_ms + placed, flop, tokens)
+
+    def fill(self, blind: tuple[tuple[int, int], ...]) -> None:
+        """Book what is left: unattributed where a meter was lost, idle elsewhere."""
+        for slot, (a, b) in enumerate(zip(self.edges, self.edges[1:], strict=False)):
+            dark = sum(max(0, min(b, until) - max(a, since)) for since, until in blind)
+            lost = min(self.room[slot], dark * len(self.chips.serials))
+            if lost:
+                self._amount(UNATTRIBUTED).busy[slot] += lost
+            if self.room[slot] - lost:
+                self._amount(IDLE).busy[slot] += self.room[slot] - lost
+            self.room[slot] = 0
+        self.amounts = {k: v for k, v in self.amounts.items() if sum(v.busy) or v.flop or v.tokens}
+
+    def _amount(self, label: Label) -> _Amount:
+        return self.amounts.setdefault(label, _Amount([0] * len(self.room)))
+
+
+def _merged(amounts: dict[Label, _Amount], line_count: int) -> dict[Label, _Amount]:
+    """Return at most *line_count* labels: the smallest merged by activity, then, if need be, into unattributed."""
+    merged = dict(amounts)
+    for fold in (lambda label: ("small", label[1]), lambda _: UNATTRIBUTED):
+        while len(merged) > max(2, line_count):
+            candidates = [label for label in merged if label[1] is not Activity.IDLE and fold(label) != label]
+            if not candidates:
+                break
+            # one more than the excess, because the merged line needs a place itself
+            excess = sorted(candidates, key=lambda label: (sum(merged[label].busy), label))
+            excess = excess[: len(merged) - max(2, line_count) + 1]
+            for label in excess:
+                amount = merged.pop(label)
+                into = merged.setdefault(fold(label), _Amount([0] * len(amount.busy)))
+                into.add(amount)
+    return dict(sorted(merged.items(), key=lambda item: (_ORDER.index(item[0][1]), item[0][0])))
+
+
+def _rows(edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount]) -> list[bytes]:
+    rows: list[bytes] = []
+    for slot, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+        for position, group in enumerate(chips):
+            todo = [(label, amount.busy[slot]) for label, amount in amounts.items()] if position == 0 else []
+            queue = [item for item in todo if item[1]] or [(IDLE, len(group.serials) * (b - a))]
+            for serial in group.serials:
+                room = b - a
+                while room and queue:
+                    (workload, activity), left = queue[0]
+                    ms = min(room, left)
+                    row: JsonObject = {"activity": activity.value, "chip": serial, "class": group.chip_class}
+                    rows.append(canonical({**row, "ms": str(ms), "slot": slot, "workload": workload}))
+                    room -= ms
+                    queue[0] = ((workload, activity), left - ms)
+                    if left == ms:
+                        queue.pop(0)
+    return rows
+
+
+def _lines(
+    edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount], counters: str
+) -> list[UsageLine]:
+    span = edges[-1] - edges[0]
+    lines: list[UsageLine] = []
+    others = [ChipTime.model_validate({"class": c.chip_class, "value": ChipMs(len(c.serials) * span)}) for c in chips[1:]]
+    millijoules = sum(c.idle_watts * len(c.serials) * span for c in chips[1:])
+    carried = 0
+    idle_first = sorted(amounts, key=lambda label: label != IDLE) if IDLE in amounts or not others else [IDLE, *amounts]
+    for label in idle_first:
+        amount = amounts.get(label, _Amount([0]))
+        ms = sum(amount.busy)
+        at_rest = label[1] in (Activity.IDLE, Activity.UNATTRIBUTED)
+        energy = ms * (chips[0].idle_watts if at_rest else chips[0].board_watts)
+        energy += (millijoules if label == IDLE else 0) + carried
+        carried = energy % 1000
+        own = [ChipTime.model_validate({"class": chips[0].chip_class, "value": ChipMs(ms)})]
+        lines.append(
+            UsageLine(
+                workload=label[0],
+                activity=label[1],
+                chip_ms=tuple([*own, *others] if label == IDLE else own),
+                flop_hardware=None if at_rest else _hardware(chips[0], ms),
+                flop_model=None if amount.flop is None else Flop(amount.flop),
+                tokens=None if amount.tokens is None else Tokens(amount.tokens),
+                joules=Joules(energy // 1000),
+                meter=None if at_rest else MeterRef(name=METER, digest=counters),
+            )
+        )
+    return sorted(lines, key=lambda line: (_ORDER.index(line.activity), line.workload))
+
+
+def _hardware(chips: ChipBook, ms: int) -> Flop | None:
+    """Return chip time x dense peak x utilisation, rounded down; None when no utilisation was measured."""
+    if chips.utilisation is None:
+        return None
+    u = chips.utilisation
+    return Flop(ms * chips.peak_flop_per_s * u.numerator // (1000 * u.denominator))
+
+
+def _plus(a: int | None, b: int | None) -> int | None:
+    return None if a is None and b is None else (a or 0) + (b or 0)

@@ -1,0 +1,301 @@
+"""``brakeline node``: make a node, run it, meter a command, look, submit. Nothing heavy is imported up here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from brakeline.node.service import Node
+    from brakeline.treaty.document import TreatyDocument
+
+app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is_help=True)
+
+EXIT_MISTAKE = 3
+EXIT_INCOMPLETE = 4
+PASSPHRASE_ENV = "BRAKELINE_PASSPHRASE"
+
+
+class Format(StrEnum):
+    """How a command prints its result."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Folder = Annotated[Path, typer.Option("--dir", help="The node's folder.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
+
+
+@app.command(
+    epilog="Example: brakeline node init --dir node --treaty treaty.dsse.json --pin 5f3c... --site"
+    " lab-1.party-a.example/site-1 --root-key root.pem --chips cpu-core=2 --tls-dir tls"
+)
+def init(
+    folder: Folder,
+    treaty: Annotated[Path, typer.Option(help="The signed treaty (DSSE JSON).")],
+    pin: Annotated[str, typer.Option(help="The treaty's digest, as your government published it.")],
+    site: Annotated[str, typer.Option(help="This site's name: lab-1.party-a.example/site-1.")],
+    root_key: Annotated[Path, typer.Option(help="The lab's root key file; not kept.")],
+    chips: Annotated[list[str], typer.Option(help="CLASS=COUNT, the metered class first; several times.")],
+    tls_dir: Annotated[Path, typer.Option(help="Folder with tls.pem, tls.key, ca.pem; copied.")],
+    serials: Annotated[list[str] | None, typer.Option(help="CLASS=FILE, one serial a line; several times.")] = None,
+    effective_period: Annotated[int | None, typer.Option(help="First period to book; default: the next one.")] = None,
+    after: Annotated[str | None, typer.Option(help="SEQUENCE:DIGEST of the lab root's last enrolment.")] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Make a node: site key, enrolment, first inventory, node.toml. Nothing is sent before `run`.
+
+    The site key is encrypted when BRAKELINE_PASSPHRASE is set; BRAKELINE_ROOT_PASSPHRASE opens the root key.
+    """
+    from brakeline.ledger.keyfile import read_signer
+    from brakeline.node.setup import Plan, make_node
+
+    with _reported():
+        counts = tuple((name, _count(value)) for name, value in map(_pair, chips))
+        files = {name: Path(value) for name, value in map(_pair, serials or [])}
+        plan = Plan(site, counts, files, tls_dir, effective_period, _after(after))
+        root = read_signer(root_key, _secret("BRAKELINE_ROOT_PASSPHRASE"))
+        made = make_node(
+            folder, plan, treaty.read_bytes(), pin, root, passphrase=_secret(PASSPHRASE_ENV), now_ms=_now_ms
+        )
+        first = made.first_period()
+        heads = {o.name: o.digest for o in made.journal.envelopes()}
+        made.journal.close()
+        value = {"dir": str(folder), "site": site, "first_period": first, "statements": heads}
+        _emit(value, [f"made {folder} for {site}; first period {first}", "next: brakeline node run --dir ..."], form)
+
+
+@app.command(epilog="Example: brakeline node run --dir node")
+def run(folder: Folder) -> None:
+    """Run the node until SIGTERM: book every period, send it, keep receipts, obey the brake.
+
+    Prints one JSON line {"ready": ...} when programs can connect; logs as JSON lines on standard error.
+    """
+    import asyncio
+
+    from brakeline.node.service import SOCKET, Node
+    from brakeline.node.setup import open_site
+    from brakeline.node.tls import TlsFiles
+
+    _log_as_json()
+    with _reported():
+        config, site = open_site(folder, _secret(PASSPHRASE_ENV), _now_ms)
+        credentials = TlsFiles.within(folder / config.tls.folder).credentials()
+        node = Node(folder, config, site, credentials, _now_ms)
+        ready = {"site": site.name, "socket": str(folder / SOCKET), "pid": os.getpid(), "treaty": site.document.digest}
+        try:
+            asyncio.run(_serve(node, json.dumps({"ready": ready})))
+        finally:
+            site.journal.close()
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Example: brakeline node meter --dir node --workload char-lm -- python train.py",
+)
+def meter(
+    command: Annotated[list[str], typer.Argument(help="The command, after --.")],
+    folder: Folder,
+    workload: Annotated[str | None, typer.Option(help="Name in the books; default: the program's.")] = None,
+    activity: Annotated[str, typer.Option(help="How to book what no hook declares.")] = "unattributed",
+) -> None:
+    """Run a command, book what its processes use, pass the brake on to it. Exits as the command does."""
+    import asyncio
+    import re
+
+    from brakeline.node.relay import Relay, Settings
+    from brakeline.node.service import SOCKET, SPOOL
+    from brakeline.treaty.statements import Activity
+
+    try:
+        declared = Activity(activity)
+    except ValueError:
+        raise typer.BadParameter(f"--activity: one of {', '.join(Activity)}") from None
+    name = workload or re.sub(r"[^a-zA-Z0-9._-]", "-", Path(command[0]).name).lstrip("._-") or "command"
+    settings = Settings(tuple(command), (folder / SOCKET).absolute(), (folder / SPOOL).absolute(), name[:128], declared)
+    with _reported():
+        code = asyncio.run(Relay(settings, session=os.urandom(16).hex(), now_ms=_now_ms).run())
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: brakeline node status --dir node --format json")
+def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
+    """Say what is booked, what has arrived at whom, which orders are known. Reads only; the node may run."""
+    from brakeline.node import config
+    from brakeline.node.journal import Delivery, Journal
+    from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+
+    with _reported():
+        settings = config.load(folder / config.FILE)
+        document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
+        with Journal(folder / JOURNAL, read_only=True) as journal:
+            progress = {v.name: journal.progress(v.name) for v in document.verifiers}
+            held = journal.receipts()
+            value = {
+                "site": settings.site,
+                "last_period": journal.last_period(),
+                "statements": len(held),
+                "with_receipt_quorum": sum(count >= document.quorum.receipts for count in held.values()),
+                "receipt_quorum": document.quorum.receipts,
+                "verifiers": {n: {state.value: c for state, c in p.items()} for n, p in progress.items()},
+                "sessions": [
+                    {"session": s.id, "workload": s.workload, "activity": s.activity.value, "last_at": s.last_at}
+                    for s in journal.open_sessions()
+                ],
+                "orders": [{"digest": d, "seen_at": at} for d, _, at in journal.orders()],
+                "acknowledged": sorted(journal.acknowledged()),
+            }
+        lines = [
+            f"site          {value['site']}",
+            f"booked up to  period {value['last_period']}",
+            f"receipts      {value['with_receipt_quorum']} of {len(held)} statements at {document.quorum.receipts} verifiers",
+            *(
+                f"  {name}: {p[Delivery.RECEIVED]} received, {p[Delivery.PENDING]} pending, {p[Delivery.OPEN]} open,"
+                f" {p[Delivery.REFUSED]} refused"
+                for name, p in progress.items()
+            ),
+        ]
+        _emit(value, lines, form)
+
+
+@app.command(epilog="Example: brakeline node submit order.dsse.json --dir node")
+def submit(
+    file: Annotated[Path, typer.Argument(help="An envelope (DSSE JSON): an order, evidence, an enrolment.")],
+    folder: Annotated[Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")] = None,
+    treaty: Annotated[Path | None, typer.Option(help="Without --dir: the signed treaty.")] = None,
+    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest.")] = None,
+    tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
+    receipts: Annotated[Path, typer.Option(help="Where verified receipts go.")] = Path("receipts"),
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for receipts.")] = 20.0,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Hand an envelope to every verifier and collect verified receipts. Exit 0 at the receipt quorum, else 4."""
+    import asyncio
+
+    from brakeline.node.journal import Delivery
+    from brakeline.node.submit import submit_everywhere
+    from brakeline.node.tls import TlsFiles
+    from brakeline.treaty.envelope import Envelope
+
+    with _reported():
+        envelope = Envelope.from_dsse_json(file.read_bytes())
+        document, tls = _treaty_and_tls(folder, treaty, pin, tls_dir)
+        credentials = TlsFiles.within(tls).credentials()
+        results = asyncio.run(submit_everywhere(envelope, document, credentials, receipts, timeout))
+        received = sum(state is Delivery.RECEIVED for state, _ in results.values())
+        value = {
+            "digest": envelope.digest,
+            "received": received,
+            "receipt_quorum": document.quorum.receipts,
+            "verifiers": {name: {"state": state.value, "detail": detail} for name, (state, detail) in results.items()},
+        }
+        lines = [f"{name}: {state.value} {detail}" for name, (state, detail) in results.items()]
+        _emit(value, [envelope.digest, *lines], form)
+    if received < document.quorum.receipts:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+async def _serve(node: Node, ready: str) -> None:
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await node.run(lambda: print(ready, flush=True), stop)  # noqa: T201 - the line programs wait for
+
+
+def _treaty_and_tls(
+    folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None
+) -> tuple[TreatyDocument, Path]:
+    from brakeline.node import config
+    from brakeline.node.setup import TREATY, load_treaty
+
+    if folder is not None:
+        settings = config.load(folder / config.FILE)
+        treaty, pin, tls_dir = folder / TREATY, settings.pin, tls_dir or folder / settings.tls.folder
+    if treaty is None or pin is None or tls_dir is None:
+        raise typer.BadParameter("give --dir, or all of --treaty, --pin and --tls-dir")
+    return load_treaty(treaty.read_bytes(), pin), tls_dir
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise typer.BadParameter(f"expected CLASS=VALUE, found {text!r}")
+    return name, value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise typer.BadParameter(f"expected a number of chips, found {text!r}")
+    return int(text)
+
+
+def _after(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    sequence, _, digest = text.partition(":")
+    return _count(sequence), digest
+
+
+def _secret(variable: str) -> bytes | None:
+    value = os.environ.get(variable)
+    return value.encode() if value else None
+
+
+def _now_ms() -> int:
+    import time
+
+    return time.time_ns() // 1_000_000
+
+
+def _emit(value: object, lines: list[str], form: Format) -> None:
+    if form is Format.JSON:
+        typer.echo(json.dumps(value))
+    else:
+        typer.echo("\n".join(lines))
+
+
+def _log_as_json() -> None:
+    import logging
+    import sys
+
+    import stamina.instrumentation
+    import structlog
+
+    stamina.instrumentation.set_on_retry_hooks([])  # senders and watchers say themselves what went wrong
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Print an error that a person should see on standard error, and exit with 3."""
+    from brakeline.ledger.errors import BrakelineError
+
+    try:
+        yield
+    except (BrakelineError, OSError, ExceptionGroup) as error:
+        first: BaseException = error
+        while isinstance(first, ExceptionGroup):  # a task of the service failed
+            first = first.exceptions[0]
+        if not isinstance(first, BrakelineError | OSError):
+            raise
+        typer.echo(str(first) if isinstance(first, BrakelineError) else f"file-error: {first}", err=True)
+        raise typer.Exit(EXIT_MISTAKE) from None

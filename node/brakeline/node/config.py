@@ -1,0 +1,156 @@
+"""``node.toml``: what an operator sets. Numbers of the treaty are not here; they come from the treaty.
+
+    site = "lab-1.party-a.example/site-1"
+    pin = "5f3c..."                      # digest of the treaty, as your government published it
+
+    [tls]
+    folder = "tls"                       # holds tls.pem, tls.key, ca.pem; relative to this file
+
+    [[chips]]
+    class = "cpu-core"                   # the first class is the one that process meters meter
+    serials = "serials/cpu-core.txt"     # one a line; leave out for chips without serial numbers
+    utilisation = {numerator = 3, denominator = 10}   # measured; leave out when it was not
+
+    [verifiers]                          # only where an address differs from the treaty's (a proxy)
+    "verifier.party-b.example" = "10.0.0.2:7443"
+
+    [books]
+    slots = 4                            # into how many slots a period is cut for the chip x slot table
+    settle_ms = 3000                     # how long to wait for meters that are away before a period is booked
+
+Paths are relative to the folder of the file. The key is ``keys/site.pem``, encrypted where ``BRAKELINE_PASSPHRASE`` was
+set at ``init``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.quantities import Rational
+from brakeline.treaty.statements import SiteName
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+
+FILE = "node.toml"
+
+
+class ConfigError(BrakelineError):
+    """``node.toml`` has a mistake (codes ``config-*``)."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TlsPart(_Part):
+    """``[tls]``: the folder with tls.pem, tls.key and ca.pem."""
+
+    folder: StrictStr = "tls"
+
+
+class Ratio(_Part):
+    """A measured share of the dense peak."""
+
+    numerator: Annotated[StrictInt, Field(ge=0)]
+    denominator: Annotated[StrictInt, Field(ge=1)]
+
+
+class ChipsPart(_Part):
+    """``[[chips]]``: a class of chips, their serials, and how much of the peak they were measured to use."""
+
+    chip_class: Annotated[StrictStr, Field(alias="class")]
+    serials: StrictStr | None = None
+    utilisation: Ratio | None = None
+
+
+class BooksPart(_Part):
+    """``[books]``: slots of the table; how long to wait for absent meters (ms)."""
+
+    slots: Annotated[StrictInt, Field(ge=1, le=96)] = 4
+    settle_ms: Annotated[StrictInt, Field(ge=0)] = 3000
+
+
+class NodeConfig(_Part):
+    """The whole file."""
+
+    site: SiteName
+    pin: Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
+    tls: TlsPart = TlsPart()
+    chips: tuple[ChipsPart, ...] = ()
+    books: BooksPart = BooksPart()
+    verifiers: dict[StrictStr, Annotated[StrictStr, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")]] = {}
+
+    def utilisation(self) -> dict[str, Rational]:
+        """Return class -> measured utilisation, where there is one."""
+        return {
+            c.chip_class: Rational(c.utilisation.numerator, c.utilisation.denominator) for c in self.chips if c.utilisation
+        }
+
+    def serials(self, folder: Path) -> dict[str, tuple[str, ...]]:
+        """Read the serial numbers (``config-serials`` when a file cannot be read)."""
+        found: dict[str, tuple[str, ...]] = {}
+        for chips in self.chips:
+            if chips.serials is not None:
+                found[chips.chip_class] = read_serials(folder / chips.serials)
+        return found
+
+
+def read_serials(path: Path) -> tuple[str, ...]:
+    """Return the serial numbers of a file, one a line, in byte order (``config-serials``)."""
+    try:
+        names = tuple(sorted((line.strip() for line in path.read_text().splitlines() if line.strip()), key=str.encode))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            code="config-serials", message="serial numbers cannot be read", found=f"{path}: {error}", expected="a text file"
+        ) from None
+    if len(set(names)) != len(names):
+        raise ConfigError(
+            code="config-serials", message="a serial number stands twice", expected="each chip once", found=str(path)
+        )
+    return names
+
+
+def load(path: Path) -> NodeConfig:
+    """Read ``node.toml``.
+
+    Raises:
+        ConfigError: ``config-unreadable``, ``config-toml`` (with line), ``config-value`` (with line where it is found).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(
+            code="config-unreadable",
+            message="the node's configuration cannot be read",
+            expected=str(path),
+            found=str(error.strerror),
+            fix="brakeline node init --dir DIR ...",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            code="config-toml", message=f"{path.name} is not TOML", expected="TOML 1.0 in UTF-8", found=str(error)
+        ) from None
+    try:
+        return NodeConfig.model_validate(value, by_alias=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        names = [str(part) for part in first["loc"]]
+        raise ConfigError(
+            code="config-value",
+            message=f"{path.name}{_line(text, names)}: {'.'.join(names)} is not right",
+            expected=first["msg"],
+            found=repr(first.get("input"))[:80],
+            fix="see the example in the docstring of brakeline.node.config",
+        ) from None
+
+
+def _line(text: str, names: list[str]) -> str:
+    """Return ", line N" of the first line that sets the innermost name, empty when there is none."""
+    words = [name for name in names if not name.isdigit()]
+    for number, line in enumerate(text.splitlines(), start=1):
+        if words and line.split("=")[0].strip().strip('"') == words[-1]:
+            return f", line {number}"
+    return ""

@@ -1,0 +1,459 @@
+"""What must survive a crash: one SQLite file, every commit synced before the caller goes on.
+
+*What it is*: samples, sessions, what was booked, chain positions, envelopes with per-verifier progress, receipts'
+whereabouts, orders seen, where workloads stopped. Through APSW (its own SQLite; Python's bundled one has a WAL bug),
+WAL, ``synchronous=FULL``, one process at a time.
+
+*The rule it exists for*: a position of the site's chain is reserved with the exact payload bytes (:meth:`Journal.reserve`),
+durably, *before* anything is signed. After a crash :meth:`Journal.unsigned` returns those bytes; Ed25519 is
+deterministic, so signing them again yields the same signature, and no position is ever signed with two payloads. A
+usage statement also reserves its period: a second one for the same period cannot be reserved.
+
+*What it is not*: a defence against a restored backup of the file (the failover work adds that), nor the log.
+
+Instants are Unix milliseconds. Errors: :class:`JournalError`, codes ``journal-*``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+import apsw
+from brakeline.ledger.errors import BrakelineError
+from brakeline.node.books import BookedSoFar, SessionSamples
+from brakeline.node.channel import Hello, Sample, Stopped
+from brakeline.treaty.document import ZERO_DIGEST
+from brakeline.treaty.statements import Activity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
+  ended_at INTEGER, lost INTEGER NOT NULL DEFAULT 0,
+  busy INTEGER NOT NULL DEFAULT 0, flop TEXT NOT NULL DEFAULT '0', tokens TEXT NOT NULL DEFAULT '0') STRICT;
+CREATE TABLE sample(session TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, busy INTEGER NOT NULL,
+  steps INTEGER, flop TEXT, tokens TEXT, workload TEXT NOT NULL, activity TEXT NOT NULL,
+  PRIMARY KEY(session, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE statement(sequence INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, payload BLOB NOT NULL,
+  signed INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE usage(period INTEGER PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT;
+CREATE TABLE line(period INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(period, n))
+  STRICT, WITHOUT ROWID;
+CREATE TABLE outbox(id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL, author TEXT NOT NULL,
+  sequence INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE delivery(verifier TEXT NOT NULL, id INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL,
+  PRIMARY KEY(verifier, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_order(digest TEXT PRIMARY KEY, body BLOB NOT NULL, seen_at INTEGER NOT NULL, source TEXT NOT NULL)
+  STRICT;
+CREATE TABLE acknowledged(digest TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT;
+CREATE TABLE stopped(digest TEXT NOT NULL, session TEXT NOT NULL, workload TEXT NOT NULL, step INTEGER NOT NULL,
+  freeze TEXT, at INTEGER NOT NULL, PRIMARY KEY(digest, session)) STRICT, WITHOUT ROWID;
+"""
+
+
+class JournalError(BrakelineError):
+    """The journal cannot do what was asked, or not now (codes ``journal-*``)."""
+
+
+class Delivery(StrEnum):
+    """How far one envelope has come with one verifier. ``REFUSED`` and ``RECEIVED`` are final."""
+
+    OPEN = "open"
+    PENDING = "pending"
+    REFUSED = "refused"
+    RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A position of the site's chain and the only payload that may ever be signed there."""
+
+    sequence: int
+    digest: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An envelope on its way: ``body`` as in a log entry; ``author`` and ``sequence`` empty and -1 without a chain."""
+
+    id: int
+    digest: str
+    name: str
+    author: str
+    sequence: int
+    body: bytes
+    state: Delivery = Delivery.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a reservation settles besides the position: a booked period with its rows and new totals, or an order."""
+
+    period: int | None = None
+    rows: tuple[bytes, ...] = ()
+    booked: tuple[BookedSoFar, ...] = ()
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A metered command: ``ended_at`` None while it runs, as far as is known."""
+
+    id: str
+    workload: str
+    activity: Activity
+    opened_at: int
+    ended_at: int | None
+    last_at: int
+    last_n: int
+
+
+class Journal:
+    """The node's durable memory. Every method commits (with full sync) before it returns."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or create the journal at *path* and take its lock; *read_only* looks without either.
+
+        Raises:
+            JournalError: ``journal-locked`` (another process has it), ``journal-version``, ``journal-io``.
+        """
+        self._lock = -1 if read_only else _lock(path)
+        try:
+            self._open(path, read_only)
+        except BaseException:
+            self._release()
+            raise
+
+    def _open(self, path: Path, read_only: bool) -> None:
+        with _errors(path):
+            flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
+            self._db = apsw.Connection(str(path), flags=flags)
+            self._db.set_busy_timeout(5000)
+            if read_only:
+                self._db.execute("PRAGMA query_only=1")
+            else:
+                self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+                if self._value("PRAGMA user_version") == 0:
+                    with self._db:
+                        self._db.execute(_TABLES)
+                        self._db.execute(f"PRAGMA user_version={SCHEMA}")
+        version = self._value("PRAGMA user_version")
+        if version != SCHEMA:
+            self._db.close()
+            raise JournalError(
+                code="journal-version", message="written by another version", expected=str(SCHEMA), found=str(version)
+            )
+
+    def close(self) -> None:
+        """Close the file and give up the lock."""
+        self._db.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Journal:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+    # -- meters ------------------------------------------------------------------------------------------------------
+
+    def open_session(self, hello: Hello, at: int) -> int:
+        """Note a session (again, after a reconnection); return the number of its last durable sample."""
+        with self._change():
+            self._db.execute(
+                "INSERT INTO session(id, workload, activity, opened_at) VALUES(?,?,?,?) "
+                "ON CONFLICT(id) DO UPDATE SET workload=excluded.workload, activity=excluded.activity, "
+                "ended_at=iif(lost, NULL, ended_at), lost=0",
+                (hello.session, hello.workload, hello.activity.value, at),
+            )
+        return cast("int", self._value("SELECT coalesce(max(n), 0) FROM sample WHERE session=?", hello.session))
+
+    def add_samples(self, session: str, samples: Iterable[Sample]) -> None:
+        """Keep samples; one that is there already is ignored (a meter repeats what was not acknowledged)."""
+        rows = [
+            (session, s.n, s.at, s.busy_ms, s.steps, _text(s.flop), _text(s.tokens), s.workload, s.activity.value)
+            for s in samples
+        ]
+        if rows:
+            with self._change():
+                self._db.executemany("INSERT OR IGNORE INTO sample VALUES(?,?,?,?,?,?,?,?,?)", rows)
+                # a meter that started while the node was away began earlier than its first word reached us
+                self._db.execute("UPDATE session SET opened_at=min(opened_at, ?) WHERE id=?", (rows[0][2], session))
+
+    def end_session(self, session: str, at: int, *, lost: bool = False) -> None:
+        """Note that a session is over; ``lost``: its meter vanished, what happened up to *at* is not known."""
+        with self._change():
+            self._db.execute(
+                "UPDATE session SET ended_at=?, lost=? WHERE id=? AND ended_at IS NULL", (at, int(lost), session)
+            )
+
+    def open_sessions(self) -> list[Session]:
+        """Return the sessions that are not over, with their newest samples."""
+        rows = self._rows(
+            "SELECT s.id, s.workload, s.activity, s.opened_at, s.ended_at, coalesce(max(m.at), s.opened_at), "
+            "coalesce(max(m.n), 0) FROM session s LEFT JOIN sample m ON m.session = s.id "
+            "WHERE s.ended_at IS NULL GROUP BY s.id ORDER BY s.opened_at, s.id"
+        )
+        return [Session(r[0], r[1], Activity(r[2]), *r[3:]) for r in rows]
+
+    def samples_between(self, start: int, end: int) -> list[SessionSamples]:
+        """Return what the books of [start, end) need of each session not yet booked to its end: the samples inside,
+        the last one before and the first one after, what was booked, and when its meter was lost."""
+        sessions = self._rows(
+            "SELECT id, busy, flop, tokens, ended_at, lost, opened_at FROM session s WHERE opened_at < ? AND (ended_at IS NULL "
+            "OR ended_at >= ? OR busy < (SELECT max(busy) FROM sample WHERE session = s.id)) ORDER BY opened_at, id",
+            end,
+            start,
+        )
+        return [
+            SessionSamples(
+                BookedSoFar(key, busy, int(flop), int(tokens)),
+                opened_at,
+                tuple(self._samples_around(key, start, end)),
+                (self._last_at(key, opened_at), ended_at) if lost else None,
+            )
+            for key, busy, flop, tokens, ended_at, lost, opened_at in sessions
+        ]
+
+    def _last_at(self, session: str, default: int) -> int:
+        return cast("int", self._value("SELECT coalesce(max(at), ?) FROM sample WHERE session=?", default, session))
+
+    def _samples_around(self, session: str, start: int, end: int) -> Iterator[Sample]:
+        first = self._value("SELECT max(n) FROM sample WHERE session=? AND at <= ?", session, start)
+        last = self._value("SELECT min(n) FROM sample WHERE session=? AND at >= ?", session, end)
+        rows = self._rows(
+            "SELECT n, at, busy, workload, activity, steps, flop, tokens FROM sample "
+            "WHERE session=? AND n >= ? AND n <= ? ORDER BY n",
+            session,
+            0 if first is None else cast("int", first),
+            2**62 if last is None else cast("int", last),
+        )
+        for n, at, busy, workload, activity, steps, flop, tokens in rows:
+            yield Sample(n, at, busy, workload, Activity(activity), steps, _int(flop), _int(tokens))
+
+    # -- the chain ---------------------------------------------------------------------------------------------------
+
+    def head(self) -> tuple[int, str]:
+        """Return the next sequence and the digest of the statement before it (64 zeros for the first)."""
+        rows = self._rows("SELECT sequence, digest FROM statement ORDER BY sequence DESC LIMIT 1")
+        return (rows[0][0] + 1, rows[0][1]) if rows else (0, ZERO_DIGEST)
+
+    def reserve(self, item: Reserved, claim: Claim = Claim()) -> None:  # noqa: B008 - frozen
+        """Make *item* the only payload that may be signed at its position, durably, with what *claim* settles.
+
+        Raises:
+            JournalError: ``journal-position`` (taken, or not the next), ``journal-claimed`` (the period is booked, or
+                the order acknowledged), ``journal-io``; nothing was changed.
+        """
+        with self._change():
+            expected = self.head()[0]
+            if item.sequence != expected:
+                raise JournalError(
+                    code="journal-position",
+                    message="this chain position is not the next one",
+                    expected=str(expected),
+                    found=str(item.sequence),
+                )
+            self._db.execute("INSERT INTO statement VALUES(?,?,?,0)", (item.sequence, item.digest, item.payload))
+            self._claim(item.sequence, claim)
+
+    def _claim(self, sequence: int, claim: Claim) -> None:
+        try:
+            if claim.period is not None:
+                self._db.execute("INSERT INTO usage VALUES(?,?)", (claim.period, sequence))
+                rows = [(claim.period, n, row) for n, row in enumerate(claim.rows)]
+                self._db.executemany("INSERT INTO line VALUES(?,?,?)", rows)
+            if claim.order is not None:
+                self._db.execute("INSERT INTO acknowledged VALUES(?,?)", (claim.order, sequence))
+        except apsw.ConstraintError:
+            raise JournalError(
+                code="journal-claimed",
+                message="the period is booked, or the order acknowledged, already",
+                found=f"period {claim.period}, order {claim.order}",
+            ) from None
+        for b in claim.booked:
+            values = (b.busy_ms, str(b.flop), str(b.tokens), b.session)
+            self._db.execute("UPDATE session SET busy=?, flop=?, tokens=? WHERE id=?", values)
+
+    def unsigned(self) -> list[Reserved]:
+        """Return what was reserved but not signed before a crash, in order: sign these bytes, and no others."""
+        rows = self._rows("SELECT sequence, digest, payload FROM statement WHERE signed=0 ORDER BY sequence")
+        return [Reserved(*row) for row in rows]
+
+    def signed(self, outgoing: Outgoing) -> None:
+        """Note that a reserved statement is signed, and put its envelope into the outbox, in one commit."""
+        with self._change():
+            self._db.execute("UPDATE statement SET signed=1 WHERE sequence=?", (outgoing.sequence,))
+            self._spool(outgoing)
+
+    def spool(self, outgoing: Outgoing) -> None:
+        """Put an envelope that is not of the site's chain (an enrolment, an order) into the outbox."""
+        with self._change():
+            self._spool(outgoing)
+
+    def _spool(self, o: Outgoing) -> None:
+        self._db.execute(
+            "INSERT OR IGNORE INTO outbox(digest, name, author, sequence, body) VALUES(?,?,?,?,?)",
+            (o.digest, o.name, o.author, o.sequence, o.body),
+        )
+
+    def last_period(self) -> int | None:
+        """Return the last period whose books are reserved, None when there is none."""
+        return cast("int | None", self._value("SELECT max(period) FROM usage"))
+
+    def rows(self, period: int) -> list[bytes]:
+        """Return the chip x slot rows behind the books of *period*, in the order of their commitment."""
+        return [row[0] for row in self._rows("SELECT data FROM line WHERE period=? ORDER BY n", period)]
+
+    # -- the outbox --------------------------------------------------------------------------------------------------
+
+    def envelopes(self) -> Iterator[Outgoing]:
+        """Yield every envelope of the outbox, oldest first."""
+        for row in self._rows("SELECT id, digest, name, author, sequence, body FROM outbox ORDER BY id"):
+            yield Outgoing(*row)
+
+    def undelivered(self, verifier: str, limit: int = 512) -> list[Outgoing]:
+        """Return the oldest envelopes whose delivery to *verifier* is neither received nor refused."""
+        rows = self._rows(
+            "SELECT o.id, o.digest, o.name, o.author, o.sequence, o.body, coalesce(d.state, 'open') FROM outbox o "
+            "LEFT JOIN delivery d ON d.id = o.id AND d.verifier = ? "
+            "WHERE coalesce(d.state, 'open') IN ('open', 'pending') ORDER BY o.id LIMIT ?",
+            verifier,
+            limit,
+        )
+        return [Outgoing(r[0], r[1], r[2], r[3], r[4], r[5], Delivery(r[6])) for r in rows]
+
+    def delivered(self, verifier: str, results: Iterable[tuple[int, Delivery, str]]) -> None:
+        """Note (outbox id, state, receipt path or reason) of several envelopes with one verifier."""
+        with self._change():
+            self._db.executemany(
+                "INSERT INTO delivery VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET state=excluded.state, detail=excluded.detail",
+                [(verifier, key, state.value, detail) for key, state, detail in results],
+            )
+
+    def progress(self, verifier: str) -> dict[Delivery, int]:
+        """Count the envelopes of the outbox by how far they have come with *verifier*."""
+        rows = self._rows(
+            "SELECT coalesce(d.state, 'open'), count(*) FROM outbox o LEFT JOIN delivery d ON d.id = o.id "
+            "AND d.verifier = ? GROUP BY 1",
+            verifier,
+        )
+        return {state: 0 for state in Delivery} | {Delivery(state): count for state, count in rows}
+
+    def delivery(self, verifier: str, digest: str) -> tuple[Delivery, str]:
+        """Return how far the envelope of a statement has come with *verifier*, and the receipt's path or the reason."""
+        rows = self._rows(
+            "SELECT d.state, d.detail FROM delivery d JOIN outbox o ON o.id = d.id WHERE d.verifier=? AND o.digest=?",
+            verifier,
+            digest,
+        )
+        return (Delivery(rows[0][0]), rows[0][1]) if rows else (Delivery.OPEN, "")
+
+    def receipts(self) -> dict[str, int]:
+        """Return by statement digest how many verifiers' verified receipts are held."""
+        return dict(
+            self._rows(
+                "SELECT o.digest, count(d.verifier) FROM outbox o LEFT JOIN delivery d ON d.id = o.id "
+                "AND d.state = 'received' GROUP BY o.id ORDER BY o.id"
+            )
+        )
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def see_order(self, digest: str, body: bytes, seen_at: int, source: str) -> bool:
+        """Keep an admitted order with the moment it was first seen; say whether it is new."""
+        with self._change():
+            values = (digest, body, seen_at, source)
+            self._db.execute("INSERT OR IGNORE INTO seen_order VALUES(?,?,?,?)", values)
+            return self._db.changes() == 1
+
+    def orders(self) -> list[tuple[str, bytes, int]]:
+        """Return every order seen: (digest, body, first seen at)."""
+        return cast("list[tuple[str, bytes, int]]", self._rows("SELECT digest, body, seen_at FROM seen_order ORDER BY 3, 1"))
+
+    def acknowledged(self) -> set[str]:
+        """Return the digests of the orders whose acknowledgement is reserved."""
+        return {row[0] for row in self._rows("SELECT digest FROM acknowledged")}
+
+    def stop(self, session: str, workload: str, stopped: Stopped) -> None:
+        """Keep where a workload stopped on an order; the first word counts, a freeze digest may follow."""
+        with self._change():
+            self._db.execute(
+                "INSERT INTO stopped VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET freeze=coalesce(freeze, excluded.freeze)",
+                (stopped.order, session, workload, stopped.step, stopped.freeze, stopped.at),
+            )
+
+    def stops(self, order: str) -> dict[str, tuple[str, Stopped]]:
+        """Return by session the workload and where it stopped on *order*."""
+        rows = self._rows("SELECT session, workload, step, freeze, at FROM stopped WHERE digest=? ORDER BY 1", order)
+        return {r[0]: (r[1], Stopped(order, r[2], r[3], r[4])) for r in rows}
+
+    # -- the file ----------------------------------------------------------------------------------------------------
+
+    def _value(self, sql: str, *arguments: apsw.SQLiteValue) -> apsw.SQLiteValue:
+        with _errors():
+            return cast("apsw.SQLiteValue", self._db.execute(sql, arguments).get)
+
+    def _rows(self, sql: str, *arguments: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
+        with _errors():
+            return list(self._db.execute(sql, arguments))
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        with _errors(), self._db:
+            yield
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise JournalError(
+            code="journal-locked",
+            message="another process has this node's journal open",
+            expected="one node process per directory",
+            found=str(path),
+            fix="stop the other process; never copy a journal to run it twice",
+        ) from None
+    return handle
+
+
+@contextlib.contextmanager
+def _errors(path: Path | None = None) -> Iterator[None]:
+    try:
+        yield
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError) as error:
+        raise JournalError(
+            code="journal-io",
+            message="the journal cannot be read or written; nothing was signed",
+            expected="a healthy local disk with space left",
+            found=f"{path or ''} {error}".strip(),
+            fix="make room or repair the disk, then start the node again",
+        ) from error
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _int(value: str | None) -> int | None:
+    return None if value is None else int(value)

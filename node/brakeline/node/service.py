@@ -1,0 +1,254 @@
+"""The running node: one asyncio loop in which meters report, periods are booked, statements leave, orders arrive.
+
+Tasks, each small: the hook socket; the clock of the books; the brake's clock; per verifier one sender and one watcher.
+They meet in the journal, so that any of them may die with the process at any moment. The clock is passed in; the period
+grid is the treaty's. What a crash interrupts is done on the next start: reserved statements signed, missed periods
+booked in order (meters first get time to deliver what they kept), the outbox delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import structlog
+from brakeline.ledger.errors import BrakelineError
+from brakeline.node import channel
+from brakeline.node.brake import Brake
+from brakeline.node.config import NodeConfig
+from brakeline.node.journal import Delivery
+from brakeline.node.sender import Sender
+from brakeline.node.site import Site
+from brakeline.node.tls import open_channel
+from brakeline.node.watch import Watcher
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.quantities import InstantMs
+
+SOCKET = "node.sock"
+SPOOL = "spool"
+RECEIPTS = "receipts"
+GREETING_MS = 600
+"""How long missed periods wait, after a start, for meters to connect: three of their attempts."""
+FLUSH_S = 5.0
+"""How long SIGTERM waits for the outbox to empty."""
+_log = structlog.get_logger(__name__)
+
+
+class Node:
+    """One site's node."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: NodeConfig,
+        site: Site,
+        credentials: grpc.ChannelCredentials,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        self._folder, self._config, self._site, self._now_ms = folder, config, site, now_ms
+        self._credentials = credentials
+        self._brake = Brake(site, now_ms)
+        self._senders: list[Sender] = []
+        self._connected: dict[str, channel.Peer] = {}
+        self._newest: dict[str, int] = {}
+        self._away: dict[str, int] = {}
+        self._moved = asyncio.Event()
+        self._brake_moved = asyncio.Event()
+        self._began = now_ms()
+
+    async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        """Run until *stop* is set, then flush; *ready* is called when programs can connect.
+
+        Raises:
+            BrakelineError: the journal failed (``journal-io``): nothing was signed that is not durable.
+        """
+        now = self._now_ms()
+        for session in self._site.journal.open_sessions():
+            self._away[session.id] = now
+            self._newest[session.id] = session.last_at
+        self._read_spool()
+        addresses = self._config.verifiers
+        verifiers = self._site.document.verifiers
+        channels = {v.name: open_channel(v, self._credentials, addresses.get(v.name)) for v in verifiers}
+        server = await channel.serve(self._folder / SOCKET, self._serve)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._book()), group.create_task(self._press())]
+                for verifier in verifiers:
+                    sender = Sender(
+                        verifier, channels[verifier.name], self._site.journal, self._site.document, self._folder / RECEIPTS
+                    )
+                    self._senders.append(sender)
+                    tasks += [
+                        group.create_task(sender.run()),
+                        group.create_task(Watcher(verifier, channels[verifier.name], self._see).run()),
+                    ]
+                ready()
+                await stop.wait()
+                server.close()
+                tasks[0].cancel()
+                await self._flush()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            server.close()
+            (self._folder / SOCKET).unlink(missing_ok=True)
+            for opened in channels.values():
+                await opened.close(grace=0)
+
+    # -- programs ----------------------------------------------------------------------------------------------------
+
+    async def _serve(self, peer: channel.Peer) -> None:
+        session = ""
+        try:
+            while messages := await peer.receive_many():
+                session = self._take(peer, session, messages)
+        except BrakelineError as error:
+            _log.warning("hook-channel-closed", **error.as_dict())
+        finally:
+            self._brake.detach(peer)
+            if self._connected.get(session) is peer:
+                del self._connected[session]
+                self._away[session] = self._now_ms()
+            self._moved.set()
+
+    def _take(self, peer: channel.Peer, session: str, messages: list[channel.Message]) -> str:
+        """Work through what has arrived; samples in one commit, acknowledged when durable. Returns the session."""
+        samples = [m for m in messages if isinstance(m, channel.Sample)]
+        for hello in (m for m in messages if isinstance(m, channel.Hello)):
+            session = hello.session
+            last = self._site.journal.open_session(hello, self._now_ms())
+            self._connected[session] = peer
+            self._away.pop(session, None)
+            peer.send(channel.Ack(last))
+            self._brake.attach(peer, session, hello.workload, hello.activity)
+        if not session:
+            raise channel.ChannelError(code="channel-malformed", message="no hello", expected="hello first")
+        if samples:
+            self._site.journal.add_samples(session, samples)
+            self._newest[session] = max(self._newest.get(session, 0), samples[-1].at)
+            peer.send(channel.Ack(samples[-1].n))
+        for message in messages:
+            if isinstance(message, channel.Stopped):
+                self._brake.stopped(peer, message)
+            elif isinstance(message, channel.End):
+                self._end(session, message.at)
+        self._moved.set()
+        self._brake_moved.set()
+        return session
+
+    def _end(self, session: str, at: int, *, lost: bool = False) -> None:
+        self._site.journal.end_session(session, at, lost=lost)
+        self._newest.pop(session, None)
+        self._away.pop(session, None)
+        self._connected.pop(session, None)
+
+    def _read_spool(self) -> None:
+        """Take what meters left while the node was away; a file is removed once its samples are durable."""
+        for path in sorted((self._folder / SPOOL).glob("*.jsonl")):
+            try:
+                messages = [channel.decode(line) for line in path.read_bytes().splitlines()]
+            except BrakelineError as error:
+                _log.error("spool-file-malformed", path=str(path), **error.as_dict())
+                path.rename(path.with_suffix(".bad"))
+                continue
+            for message in messages:
+                if isinstance(message, channel.Hello):
+                    self._site.journal.open_session(message, self._first_at(messages))
+            self._site.journal.add_samples(path.stem, [m for m in messages if isinstance(m, channel.Sample)])
+            for message in messages:
+                if isinstance(message, channel.End):
+                    self._end(path.stem, message.at)
+            path.unlink()
+
+    def _first_at(self, messages: list[channel.Message | None]) -> int:
+        return min((m.at for m in messages if isinstance(m, channel.Sample)), default=self._now_ms())
+
+    # -- the books ---------------------------------------------------------------------------------------------------
+
+    async def _book(self) -> None:
+        grid = self._site.document.grid
+        while True:
+            last, first = self._site.journal.last_period(), self._site.first_period()
+            if first is None:
+                raise BrakelineError(
+                    code="site-inventory",
+                    message="this site has declared no chips",
+                    expected="an inventory statement",
+                    fix="brakeline node init",
+                )
+            period = first if last is None else max(first, last + 1)
+            await self._sleep_until(grid.end_of(period))
+            await self._settle(grid.end_of(period).value)
+            self._site.book_period(
+                period,
+                serials=self._config.serials(self._folder),
+                utilisation=self._config.utilisation(),
+                slots=self._config.books.slots,
+            )
+            _log.info("booked", period=period)
+            self._wake_senders()
+
+    async def _sleep_until(self, instant: InstantMs) -> None:
+        while (left := instant.value - self._now_ms()) > 0:
+            await asyncio.sleep(min(left, 1000) / 1000)
+
+    async def _settle(self, end: int) -> None:
+        """Wait until every running meter has reported beyond *end*, at most the configured time."""
+        wait = self._config.books.settle_ms
+        deadline = max(end, self._now_ms()) + wait
+        while True:
+            self._read_spool()
+            now = self._now_ms()
+            for session in [key for key, since in self._away.items() if now - since >= wait]:
+                _log.warning("meter-lost", session=session)
+                self._end(session, now, lost=True)
+            behind = [
+                s for s in self._site.journal.open_sessions() if s.opened_at < end and self._newest.get(s.id, 0) < end
+            ]
+            # after a start, meters that began while we were away get a moment to come forward
+            greeting = end < self._began and now < self._began + min(wait, GREETING_MS)
+            if (not behind and not greeting) or now >= deadline:
+                return
+            self._moved.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), min(0.2, (deadline - now) / 1000))
+
+    # -- the brake ---------------------------------------------------------------------------------------------------
+
+    def _see(self, envelope: Envelope, source: str) -> None:
+        if self._brake.see(envelope, source):
+            self._brake_moved.set()
+
+    async def _press(self) -> None:
+        """Tick when something moved, and when a period begins."""
+        grid = self._site.document.grid
+        while True:
+            self._brake_moved.clear()
+            if self._brake.tick():
+                self._wake_senders()
+            begins = grid.start_of(max(0, self._brake.period() + 1)).value
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._brake_moved.wait(), max(0.001, (begins - self._now_ms()) / 1000))
+
+    # -- the verifiers -----------------------------------------------------------------------------------------------
+
+    def _wake_senders(self) -> None:
+        for sender in self._senders:
+            sender.wake()
+
+    async def _flush(self) -> None:
+        """Wait until the outbox is empty, at most ``FLUSH_S``; what is left goes out after the next start."""
+        self._wake_senders()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                while any(self._waiting(sender.verifier.name) for sender in self._senders):
+                    await asyncio.sleep(0.05)
+
+    def _waiting(self, verifier: str) -> int:
+        progress = self._site.journal.progress(verifier)
+        return progress[Delivery.OPEN] + progress[Delivery.PENDING]

@@ -1,0 +1,237 @@
+"""A site: its key, its chain, its journal. The one place where the next statement is made, reserved and signed.
+
+``sign_and_spool`` is the whole rule, in this order: position from the journal; the statement built for exactly that
+position; admission run on it (the same pure function the verifiers run), so that what would be refused is never
+signed; the payload reserved, durably; signed; the envelope put into the outbox, durably. A crash anywhere leaves
+either nothing, or a reserved payload that :meth:`Site.recover` signs again, byte for byte.
+
+A library as much as the service's core: nothing here needs a network or a running loop. The clock is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from brakeline.ledger.ed25519 import Signer
+from brakeline.ledger.entry import RawSignature
+from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
+from brakeline.node.books import ChipBook, book
+from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
+from brakeline.treaty.admission import Admitted, admit
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.quantities import Rational
+from brakeline.treaty.register import Register
+from brakeline.treaty.statements import (
+    AuthoredPredicate,
+    Inventory,
+    Statement,
+    Subject,
+    Usage,
+    encode_statement,
+    parse_statement,
+)
+
+
+class SiteError(BrakelineError):
+    """The site cannot say what it was to say (codes ``site-*``, and those of admission)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the next statement of the chain stands: what every authored predicate carries."""
+
+    author: str
+    sequence: int
+    previous: str
+    treaty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """An inventory statement of this site and the first period it holds from."""
+
+    digest: str
+    inventory: Inventory
+
+
+class Site:
+    """One site's voice. Not for use from several threads."""
+
+    def __init__(
+        self, name: str, document: TreatyDocument, journal: Journal, signer: Signer, now_ms: Callable[[], int]
+    ) -> None:
+        """Take up the chain where the journal left it; signs again what was reserved but not signed before a crash."""
+        self.name, self.document, self.journal = name, document, journal
+        self._signer, self._now_ms = signer, now_ms
+        self._keyid = VKey(name, TYPE_STATEMENT, signer.public_key).keyid
+        self.register = Register(document)
+        self._inventories: list[Holding] = []
+        self._count = 0
+        for outgoing in journal.envelopes():
+            self._learn(parse_statement(Envelope.from_body(outgoing.body).payload))
+        self.recover()
+
+    def recover(self) -> list[Outgoing]:
+        """Sign what is reserved but unsigned, byte for byte, and put it into the outbox."""
+        return [self._sign(item) for item in self.journal.unsigned()]
+
+    def sign_and_spool(
+        self,
+        build: Callable[[Position], AuthoredPredicate],
+        more_subjects: tuple[Subject, ...] = (),
+        claim: Claim = Claim(),  # noqa: B008 - frozen
+    ) -> Outgoing:
+        """Make the next statement of the chain durable, signed once, and queued for every verifier.
+
+        Args:
+            build: makes the predicate for the position it is given, which it must carry unchanged.
+            more_subjects: subjects after the one that the predicate demands.
+            claim: what the reservation settles besides the position (a booked period, an acknowledged order).
+
+        Raises:
+            SiteError: admission would not take it (with admission's code), or the enrolment is missing.
+            JournalError: ``journal-claimed``, ``journal-io``: nothing was signed.
+        """
+        sequence, previous = self.journal.head()
+        predicate = build(Position(self.name, sequence, previous, self.document.digest))
+        payload = encode_statement(predicate, more_subjects)
+        item = Reserved(sequence, parse_statement(payload).digest, payload)
+        self._check(item)
+        self.journal.reserve(item, claim)
+        return self._sign(item)
+
+    def spool(self, envelope: Envelope) -> Outgoing:
+        """Queue an envelope that somebody else signed (an enrolment, an order) for every verifier.
+
+        Raises:
+            SiteError: admission would not take it.
+        """
+        outcome = admit(self.register, envelope, now_ms=self._now_ms())
+        if not isinstance(outcome, Admitted):
+            raise _refused(outcome.code, outcome.message, outcome.expected, outcome.found, outcome.fix)
+        statement, authored = outcome.statement, outcome.statement.authored
+        author, sequence = (authored.author, authored.sequence) if authored else ("", -1)
+        outgoing = Outgoing(0, statement.digest, statement.name, author, sequence, envelope.to_body())
+        self.journal.spool(outgoing)
+        if not outcome.known:
+            self._learn(statement)
+        return outgoing
+
+    def holding(self, period: int) -> Holding | None:
+        """Return the inventory that holds in *period*: the newest whose effective period has come."""
+        holding = [h for h in self._inventories if h.inventory.effective_period <= period]
+        return max(holding, key=lambda h: (h.inventory.effective_period, h.inventory.sequence), default=None)
+
+    def first_period(self) -> int | None:
+        """Return the first period this site owes books for, None before any inventory."""
+        return min((h.inventory.effective_period for h in self._inventories), default=None)
+
+    def chip_books(
+        self, inventory: Inventory, serials: dict[str, tuple[str, ...]], utilisation: dict[str, Rational]
+    ) -> tuple[ChipBook, ...]:
+        """Join an inventory with the treaty's chip classes (``site-chip-class`` when the treaty lacks one)."""
+        books: list[ChipBook] = []
+        for chips in inventory.chips:
+            terms = self.document.chip_class(chips.chip_class)
+            if terms is None:
+                raise SiteError(
+                    code="site-chip-class",
+                    message="the treaty has no such chip class",
+                    expected=", ".join(c.name for c in self.document.chip_classes)[:200],
+                    found=chips.chip_class,
+                    fix="declare chips by the treaty's classes",
+                )
+            names = serials.get(chips.chip_class) or default_serials(self.name, chips.chip_class, chips.count)
+            books.append(
+                ChipBook(
+                    chips.chip_class,
+                    names[: chips.count],
+                    terms.peak_flop_per_s.value,
+                    terms.board_watts,
+                    terms.idle_watts,
+                    utilisation.get(chips.chip_class),
+                )
+            )
+        return tuple(books)
+
+    def book_period(
+        self,
+        period: int,
+        *,
+        serials: dict[str, tuple[str, ...]] | None = None,
+        utilisation: dict[str, Rational] | None = None,
+        slots: int = 4,
+    ) -> Outgoing:
+        """Book *period* from the journal's samples: exactly one usage statement, whatever crashes.
+
+        Raises:
+            SiteError: ``site-inventory`` (none holds in this period), ``site-chip-class``.
+            JournalError: ``journal-claimed`` when the period is booked already.
+        """
+        holding = self.holding(period)
+        if holding is None:
+            raise SiteError(
+                code="site-inventory",
+                message="no inventory holds in this period",
+                expected="an inventory statement with an earlier effective period",
+                found=f"period {period}",
+                fix="brakeline node init",
+            )
+        start, end = self.document.grid.start_of(period), self.document.grid.end_of(period)
+        books = book(
+            start.value,
+            end.value,
+            tuple(self.journal.samples_between(start.value, end.value)),
+            self.chip_books(holding.inventory, serials or {}, utilisation or {}),
+            slots=slots,
+            line_count=self.document.limits.line_count,
+        )
+
+        def build(at: Position) -> Usage:
+            return Usage(
+                author=at.author,
+                sequence=at.sequence,
+                previous=at.previous,
+                treaty=at.treaty,
+                start=start,
+                end=end,
+                inventory=holding.digest,
+                table=books.table,
+                lines=books.lines,
+            )
+
+        return self.sign_and_spool(build, claim=Claim(period=period, rows=books.rows, booked=books.booked))
+
+    def _check(self, item: Reserved) -> None:
+        unsigned = Envelope(item.payload, (RawSignature(self._keyid, bytes(64)),))
+        outcome = admit(self.register, unsigned, now_ms=self._now_ms(), verify=lambda key, message, signature: True)
+        if not isinstance(outcome, Admitted):
+            raise _refused(outcome.code, outcome.message, outcome.expected, outcome.found, outcome.fix)
+
+    def _sign(self, item: Reserved) -> Outgoing:
+        unsigned = Envelope(item.payload, (RawSignature(self._keyid, bytes(64)),))
+        envelope = Envelope(item.payload, (RawSignature(self._keyid, self._signer.sign(unsigned.pae())),))
+        statement = parse_statement(item.payload)
+        outgoing = Outgoing(0, item.digest, statement.name, self.name, item.sequence, envelope.to_body())
+        self.journal.signed(outgoing)
+        self._learn(statement)
+        return outgoing
+
+    def _learn(self, statement: Statement) -> None:
+        self.register.record(statement, self._count)
+        self._count += 1
+        if isinstance(statement.predicate, Inventory) and statement.predicate.author == self.name:
+            self._inventories.append(Holding(statement.digest, statement.predicate))
+
+
+def default_serials(site: str, chip_class: str, count: int) -> tuple[str, ...]:
+    """Return names for chips that bear no serial number: ``<site>/<class>/<i>``, in byte order."""
+    width = len(str(max(0, count - 1)))
+    return tuple(f"{site}/{chip_class}/{i:0{width}d}" for i in range(count))
+
+
+def _refused(code: str, message: str, expected: str, found: str, fix: str) -> SiteError:
+    return SiteError(code=str(code), message=message, expected=expected, found=found, fix=fix)

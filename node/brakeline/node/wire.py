@@ -1,0 +1,157 @@
+"""proto <-> domain for the node, and the only module that touches a message's fields. Missing fields are rejected.
+
+What arrives here was sent by a verifier, which nobody has to believe: a malformed answer raises :class:`WireError` and
+changes nothing; receipts are verified by :mod:`brakeline.node.sender`, orders by :mod:`brakeline.node.watch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import grpc
+from brakeline.ledger.entry import RawSignature
+from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.envelope import Envelope
+from brakeline.v1 import verifier_pb2 as pb
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+if TYPE_CHECKING:
+    from google.protobuf import any_pb2
+    from google.rpc import status_pb2
+
+
+class WireError(BrakelineError):
+    """A verifier's answer that is not of the protocol (code ``wire-malformed``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GotReceipt:
+    """tlog-proof text, not yet verified."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GotPending:
+    """Taken, not yet covered by a checkpoint: a promise of nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GotProblem:
+    """Why not; ``final``: these bytes will never be taken."""
+
+    code: str
+    text: str
+    final: bool
+
+
+Result: TypeAlias = GotReceipt | GotPending | GotProblem
+
+
+def to_attestation(envelope: Envelope) -> pb.Attestation:
+    """Return an envelope as the message that carries it."""
+    signatures = [pb.Signature(keyid=s.keyid, sig=s.sig) for s in envelope.signatures]
+    return pb.Attestation(payload=envelope.payload, signatures=signatures)
+
+
+def to_batch(envelopes: Iterable[Envelope]) -> pb.SubmitBatchRequest:
+    """Return a batch to submit."""
+    return pb.SubmitBatchRequest(attestations=[to_attestation(envelope) for envelope in envelopes])
+
+
+def from_batch(response: pb.SubmitBatchResponse, count: int) -> list[Result]:
+    """Return what became of each of *count* attestations, in order (``wire-malformed``)."""
+    if len(response.results) != count:
+        raise _malformed("results", f"{count} results", str(len(response.results)))
+    return [_result(item) for item in response.results]
+
+
+def _result(item: pb.SubmitResult) -> Result:
+    match item.WhichOneof("outcome"):
+        case "receipt":
+            return GotReceipt(item.receipt)
+        case "pending":
+            return GotPending()
+        case "not_yet":
+            return _problem(item.not_yet, final=False)
+        case "refused":
+            return _problem(item.refused, final=True)
+        case _:
+            raise _malformed("outcome", "receipt, pending, not_yet or refused", "none")
+
+
+def to_receipt_request(digest: str, author: str, sequence: int) -> pb.GetReceiptRequest:
+    """Ask for the receipt of a statement; *author* empty and *sequence* -1 for one without a chain."""
+    return pb.GetReceiptRequest(digest=digest, author=author, sequence=max(0, sequence))
+
+
+def from_receipt_response(response: pb.GetReceiptResponse) -> Result:
+    """Return what became of the statement that was asked for (``wire-malformed``)."""
+    match response.WhichOneof("outcome"):
+        case "receipt":
+            return GotReceipt(response.receipt)
+        case "pending":
+            return GotPending()
+        case "problem":
+            return _problem(response.problem, final=False)
+        case _:
+            raise _malformed("outcome", "receipt, pending or problem", "none")
+
+
+def to_watch(from_index: int) -> pb.WatchRequest:
+    """Ask for orders and treaty versions from a log index on."""
+    return pb.WatchRequest(from_index=from_index)
+
+
+def from_event(event: pb.WatchEvent) -> tuple[int, Envelope]:
+    """Return log index and envelope of an event (``wire-malformed``, ``envelope-*``)."""
+    if not event.HasField("attestation") or not event.attestation.payload:
+        raise _malformed("attestation.payload", "the signed bytes", "none")
+    return event.index, from_attestation(event.attestation)
+
+
+def from_attestation(item: pb.Attestation) -> Envelope:
+    """Return the envelope a message carries (``envelope-*``)."""
+    return Envelope(item.payload, tuple(RawSignature(s.keyid, s.sig) for s in item.signatures))
+
+
+def retry_after_s(error: grpc.aio.AioRpcError) -> float | None:
+    """Return the delay that the verifier asks for in a ``RetryInfo`` detail, at most a minute; None without one."""
+    for detail in _details(error):
+        info = error_details_pb2.RetryInfo()
+        if detail.Unpack(info):
+            delay = cast("float", info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+            return min(60.0, max(0.0, delay))
+    return None
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """Return the stable code and text of a failed call."""
+    for detail in _details(error):
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return f"{info.reason}: {error.details()}"
+    return f"{error.code().name.lower()}: {error.details()}"
+
+
+def _details(error: grpc.aio.AioRpcError) -> Sequence[any_pb2.Any]:
+    try:
+        status: status_pb2.Status | None = rpc_status.from_call(error)
+    except ValueError:  # code and details of the trailer disagree: treat it as without details
+        return ()
+    return () if status is None else list(status.details)
+
+
+def _problem(item: pb.Problem, *, final: bool) -> GotProblem:
+    if not item.code:
+        raise _malformed("problem.code", "a stable code", "none")
+    return GotProblem(item.code, f"{item.code}: {item.message} (expected {item.expected}, found {item.found})", final)
+
+
+def _malformed(field: str, expected: str, found: str) -> WireError:
+    return WireError(
+        code="wire-malformed", message=f"a verifier's answer lacks {field}", expected=expected, found=found
+    )
