@@ -69,3 +69,18 @@ class CheckpointStore:
         """Close the store and give its lock back."""
         self._db.close()
         self._lock.release()
+
+
+def read_slot(path: Path, slot: str) -> bytes | None:
+    """Return the note in *slot* of the store at *path* without taking it from its writer; None when it is empty.
+
+    Raises:
+        StoreError: ``store-io`` when there is no such store.
+    """
+    db = connect(path, readonly=True)
+    try:
+        with translated(path):
+            note = db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).get
+        return None if note is None else bytes(note)
+    finally:
+        db.close()

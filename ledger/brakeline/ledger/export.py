@@ -1,7 +1,7 @@
 """Write a log as static files: a C2SP tlog-tiles directory that any web server or mirror can carry.
 
 ``checkpoint``, ``tile/<level>/...`` and ``tile/entries/...``; the checkpoint goes last, so that an interrupted export
-is an older log and not a broken one. Works on any :class:`~brakeline.ledger.store.LogStore`.
+is an older log and not a broken one. Works on any :class:`~brakeline.ledger.store.LogView`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from brakeline.ledger.checkpoint import Checkpoint
 from brakeline.ledger.note import parse
 from brakeline.ledger.reader import Progress
 from brakeline.ledger.source import CHECKPOINT
-from brakeline.ledger.store import LogStore
+from brakeline.ledger.store import LogView
 from brakeline.ledger.tiles import TILE_WIDTH, bundles, encode_bundle, tree_tiles
 
 
-def export(store: LogStore, note: bytes, directory: Path, progress: Progress | None = None) -> int:
+def export(store: LogView, note: bytes, directory: Path, progress: Progress | None = None) -> int:
     """Write the log under the checkpoint *note* into *directory*; return its size in entries.
 
     Files that are there already are replaced; full tiles never change, so a second export only adds.

@@ -8,7 +8,6 @@ locks and syncs cannot be relied on, are refused too.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,63 +127,19 @@ def refuse_network(path: Path) -> None:
         )
 
 
-class SqliteStore:
-    """A :class:`~brakeline.ledger.store.LogStore` in one SQLite file."""
+class SqliteReader:
+    """Reads a log's file, also while another process writes it."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the log at *path* for writing.
-
-        Raises:
-            StoreError: ``store-locked``, ``store-network``, ``store-corrupt``, ``store-io``.
-        """
+        """Open the log at *path* for reading (StoreError ``store-io`` when there is none)."""
         self._path = path
-        self._lock = FileLock(path)
-        try:
-            self._db = connect(path)
-            with translated(path):
-                self._db.execute(_SCHEMA)
-                sync = self._db.pragma("synchronous")
-                mode = self._db.pragma("journal_mode")
-            if sync != 2 or mode != "wal":
-                raise StoreError(
-                    code="store-settings", message="the store is not durable", expected="wal, full", found=f"{mode}, {sync}"
-                )
-            # A second connection reads back, so that what is hashed before signing is what another reader would see.
-            self._reader = connect(path, readonly=True)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._reader = connect(path, readonly=True)
 
     def size(self) -> int:
         """Return the number of entries."""
         with translated(self._path):
             last = self._reader.execute("SELECT max(idx) FROM entry").get
         return 0 if last is None else int(last) + 1
-
-    def append(self, first: int, entries: Sequence[bytes], tiles: Mapping[TileRef, bytes]) -> None:
-        """Append atomically and durably (see :class:`~brakeline.ledger.store.LogStore`)."""
-        with translated(self._path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                last = self._db.execute("SELECT max(idx) FROM entry").get
-                if (0 if last is None else int(last) + 1) != first:
-                    raise StoreError(
-                        code="store-position",
-                        message="the log is not where its writer believes",
-                        expected=str(first),
-                        found=str(last),
-                        fix="reload before writing again",
-                    )
-                self._db.executemany("INSERT INTO entry VALUES (?, ?)", enumerate(entries, start=first))
-                self._db.executemany(
-                    "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data",
-                    ((ref.level, ref.n, data) for ref, data in tiles.items()),
-                )
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def read_entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the entries [start, stop) (StoreError ``store-corrupt`` when one is missing)."""
@@ -213,12 +168,64 @@ class SqliteStore:
         return b"" if data is None else bytes(data)[: ref.width * HASH_SIZE]
 
     def close(self) -> None:
-        """Close both connections and give the lock back."""
+        """Close the connection."""
         self._reader.close()
+
+
+class SqliteStore(SqliteReader):
+    """A :class:`~brakeline.ledger.store.LogStore` in one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the log at *path* for writing.
+
+        Raises:
+            StoreError: ``store-locked``, ``store-network``, ``store-corrupt``, ``store-io``.
+        """
+        self._path = path
+        self._lock = FileLock(path)
+        try:
+            self._db = connect(path)
+            with translated(path):
+                self._db.execute(_SCHEMA)
+                sync = self._db.pragma("synchronous")
+                mode = self._db.pragma("journal_mode")
+            if sync != 2 or mode != "wal":
+                raise StoreError(
+                    code="store-settings", message="the store is not durable", expected="wal, full", found=f"{mode}, {sync}"
+                )
+            # A second connection reads back, so that what is hashed before signing is what another reader would see.
+            super().__init__(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, first: int, entries: Sequence[bytes], tiles: Mapping[TileRef, bytes]) -> None:
+        """Append atomically and durably (see :class:`~brakeline.ledger.store.LogStore`)."""
+        with translated(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                last = self._db.execute("SELECT max(idx) FROM entry").get
+                if (0 if last is None else int(last) + 1) != first:
+                    raise StoreError(
+                        code="store-position",
+                        message="the log is not where its writer believes",
+                        expected=str(first),
+                        found=str(last),
+                        fix="reload before writing again",
+                    )
+                self._db.executemany("INSERT INTO entry VALUES (?, ?)", enumerate(entries, start=first))
+                self._db.executemany(
+                    "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data",
+                    ((ref.level, ref.n, data) for ref, data in tiles.items()),
+                )
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close both connections and give the lock back."""
+        super().close()
         self._db.close()
         self._lock.release()
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Say whether an OS error means that there is no space left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -19,18 +19,11 @@ from typing import Protocol
 from brakeline.ledger.tiles import TileRef
 
 
-class LogStore(Protocol):
-    """Append-only storage of one log. One writer; any number of readers."""
+class LogView(Protocol):
+    """What a reader may ask of a store, also while another process writes it."""
 
     def size(self) -> int:
         """Return the number of entries."""
-        ...
-
-    def append(self, first: int, entries: Sequence[bytes], tiles: Mapping[TileRef, bytes]) -> None:
-        """Append *entries*, the first at index *first* (== size), and replace *tiles* (their newest, widest bytes).
-
-        Atomic, and durable on return.
-        """
         ...
 
     def read_entries(self, start: int, stop: int) -> Iterator[bytes]:
@@ -43,4 +36,15 @@ class LogStore(Protocol):
 
     def close(self) -> None:
         """Release the store; further calls fail."""
+        ...
+
+
+class LogStore(LogView, Protocol):
+    """Append-only storage of one log. One writer; any number of readers."""
+
+    def append(self, first: int, entries: Sequence[bytes], tiles: Mapping[TileRef, bytes]) -> None:
+        """Append *entries*, the first at index *first* (== size), and replace *tiles* (their newest, widest bytes).
+
+        Atomic, and durable on return.
+        """
         ...
