@@ -23,8 +23,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Self, cast
 
 from brakeline.ledger.policy import Policy, quorum_policy
-from brakeline.treaty.document_checks import Mistake, find_mistakes, find_warnings
+from brakeline.treaty.document_checks import find_mistakes
+from brakeline.treaty.document_warnings import find_warnings
 from brakeline.treaty.errors import DocumentError
+from brakeline.treaty.mistakes import Mistake
 from brakeline.treaty.strictjson import MAX_PAYLOAD, JsonObject, canonical, parse_object
 from brakeline.treaty.terms import (
     LISTED,
@@ -126,7 +128,8 @@ class TreatyDocument(Terms):
 
     @model_validator(mode="after")
     def _sane(self, info: ValidationInfo) -> Self:
-        if isinstance(info.context, dict) and cast("dict[str, object]", info.context).get("form_only"):
+        context = cast("object", info.context)
+        if isinstance(context, dict) and cast("dict[str, object]", context).get("form_only"):
             return self
         mistakes = find_mistakes(self)
         if mistakes:
@@ -137,7 +140,7 @@ class TreatyDocument(Terms):
 
     def to_json(self) -> JsonObject:
         """Return the document as the JSON object of the wire (absent members left out)."""
-        return cast(JsonObject, self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        return cast("JsonObject", self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def to_canonical(self) -> bytes:
         """Return the restricted canonical JSON (RFC 8785) of the document."""

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.document import FORM_ONLY, TreatyDocument
-from brakeline.treaty.document_checks import Mistake, Path, find_mistakes, find_warnings
+from brakeline.treaty.document_checks import find_mistakes
+from brakeline.treaty.document_warnings import find_warnings
+from brakeline.treaty.mistakes import Mistake, Path
 from brakeline.treaty.terms import Terms
 from brakeline.treaty.toml_lines import Lines, locate
 from pydantic import ValidationError
@@ -42,7 +44,9 @@ class Problem:
     def __str__(self) -> str:
         """One line for a person: ``line 12: treaty-...: quorum.witnesses: ... (expected ..., found ...). Fix.``"""
         item = self.mistake
-        facts = ", ".join(f"{word} {text}" for word, text in (("expected", item.expected), ("found", item.found)) if text)
+        facts = ", ".join(
+            f"{word} {text}" for word, text in (("expected", item.expected), ("found", item.found)) if text
+        )
         tail = f" {item.fix[0].upper()}{item.fix[1:]}." if item.fix else ""
         return f"line {self.line}: {item.code}: {item.where}: {item.message}{f' ({facts})' if facts else ''}.{tail}"
 
@@ -185,7 +189,7 @@ _FORMS = {
 
 def _form_mistake(details: ErrorDetails) -> Mistake:
     path: Path = _trim(tuple(details["loc"]))
-    kind, found = details["type"], repr(cast(object, details["input"]))[:80]
+    kind, found = details["type"], repr(cast("object", details["input"]))[:80]
     context = details.get("ctx", {})
     if kind == "missing":
         return _missing(path)
@@ -204,7 +208,9 @@ def _form_mistake(details: ErrorDetails) -> Mistake:
     if kind in {"greater_than_equal", "less_than_equal"}:
         return Mistake(path, "treaty-range", "a number out of range", "0 to 2^53 - 1", found)
     if kind in {"too_short", "too_long"}:
-        return Mistake(path, "treaty-count", "too few or too many items", details["msg"], f"{len(_items(details))} items")
+        return Mistake(
+            path, "treaty-count", "too few or too many items", details["msg"], f"{len(_items(details))} items"
+        )
     return Mistake(path, "treaty-form", "not of the form demanded here", details["msg"], found)
 
 

@@ -108,15 +108,16 @@ def duration(ms: int) -> str:
 
 
 def _timing(document: TreatyDocument) -> tuple[str, ...]:
+    goal = document.goals.detection
     d, period = document.deadlines, document.grid_terms.period_ms.value
     report, notice, stop = d.report_ms.value, d.notice_ms.value, d.stop_ms.value
     return (
         f"books are kept per {duration(period)} and are due {duration(report)} after its end",
         f"so what happens at a period's first instant is on the books after at most {duration(period + report)}",
-        f"an order stops a site that sees it within {duration(stop)}; breach is judged from the first period that starts "
-        f"{duration(notice)} after f + 1 = {document.quorum.liars + 1} logs hold it",
-        f"the goal: {document.goals.significant_quantity_flop} FLOP seen within {duration(document.goals.timeliness_ms.value)} "
-        f"with probability {document.goals.detection.numerator}/{document.goals.detection.denominator}",
+        f"an order stops a site that sees it within {duration(stop)}; breach is judged from the first period that "
+        f"starts {duration(notice)} after f + 1 = {document.quorum.liars + 1} logs hold it",
+        f"the goal: {document.goals.significant_quantity_flop} FLOP seen within "
+        f"{duration(document.goals.timeliness_ms.value)} with probability {goal.numerator}/{goal.denominator}",
         "on silence of the logs: " + ("the terms in force go on" if document.silence == "continue" else "stop"),
     )
 
@@ -134,7 +135,10 @@ def _audiences(document: TreatyDocument) -> tuple[Audience, ...]:
         "energy metered at a site per period",
     ]
     figures = "workloads, activities, chip time, FLOP, tokens, joules and lineage of every line of every site's books"
-    hidden = ["code, data, weights and raw meter readings: only their digests are named", "chip serials: only a commitment"]
+    hidden = [
+        "code, data, weights and raw meter readings: only their digests are named",
+        "chip serials: only a commitment",
+    ]
     if sealed:
         public.append(f"{figures}, except what is sealed")
         hidden.append("what is sealed: " + ", ".join(sealed))
@@ -152,7 +156,9 @@ def _audiences(document: TreatyDocument) -> tuple[Audience, ...]:
     )
     for third in document.third_parties:
         rows.append(Audience(f"{third.name} ({third.kind})", (_THIRD[third.kind],)))
-    rows.append(Audience("parties, labs", ("nothing beyond what everybody learns, unless they run a verifier or a site",)))
+    rows.append(
+        Audience("parties, labs", ("nothing beyond what everybody learns, unless they run a verifier or a site",))
+    )
     return tuple(rows)
 
 
@@ -173,9 +179,17 @@ def _coalitions(document: TreatyDocument) -> tuple[Coalitions, ...]:
     n, m, a = len(parties), document.quorum.orders, document.quorum.amendments
     return (
         _equal("order", "sign an order (pause, slow, resume)", f"{m} of {n} parties", parties, m),
-        _equal("order", "block an order (a resume, too)", f"any {n - m + 1} of {n} parties, by not signing", parties, n - m + 1),
+        _equal(
+            "order",
+            "block an order (a resume, too)",
+            f"any {n - m + 1} of {n} parties, by not signing",
+            parties,
+            n - m + 1,
+        ),
         _equal("amend", "agree on a new version", f"{a} of {n} parties", parties, a),
-        _equal("amend", "block a new version as parties", f"any {n - a + 1} of {n}, by not signing", parties, n - a + 1),
+        _equal(
+            "amend", "block a new version as parties", f"any {n - a + 1} of {n}, by not signing", parties, n - a + 1
+        ),
         _vetoes(document),
         *_log_coalitions(document),
     )
@@ -185,7 +199,9 @@ def _vetoes(document: TreatyDocument) -> Coalitions:
     """Every key that a version names signs that version, so whoever holds one can withhold it."""
     owners = sorted({named.owner for named in document.named_keys() if named.role != "party"})
     rule = "each of these alone, for as long as the new version still names its key: every key named must sign"
-    return Coalitions("amend", "block a new version as a named key", rule, tuple((name,) for name in owners), len(owners))
+    return Coalitions(
+        "amend", "block a new version as a named key", rule, tuple((name,) for name in owners), len(owners)
+    )
 
 
 def _log_coalitions(document: TreatyDocument) -> tuple[Coalitions, ...]:

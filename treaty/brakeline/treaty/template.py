@@ -82,8 +82,8 @@ def _head(choices: Choices) -> str:
 # {choices.name}: the terms of a treaty, as one file.
 #
 # Edit it by hand, run `brakeline treaty check FILE` until it finds no mistake, then let everybody whose key it names
-# sign it (`brakeline treaty sign`). What is signed is the canonical JSON of this file, without the comments; its SHA-256
-# is the *pin*, by which auditors and nodes know this version: `brakeline treaty show FILE`.
+# sign it (`brakeline treaty sign`). What is signed is the canonical JSON of this file, without the comments; its
+# SHA-256 is the *pin*, by which auditors and nodes know this version: `brakeline treaty show FILE`.
 # Times ending in _ms are milliseconds: 60000 is a minute, 3600000 an hour, 86400000 a day.
 
 name = "{choices.name}"
@@ -158,7 +158,9 @@ amendments = {m}   # parties that sign a version of this treaty; more than half
 
 
 def _people(choices: Choices) -> str:
-    parts = ["# --- Who takes part: one key, one purpose; the command above each key makes it ----------------------------------\n"]
+    parts = [
+        "# --- Who takes part: one key, one purpose; the command above each key makes it ----------------------------\n"
+    ]
     parts.append("# A party signs versions of this treaty and orders.")
     for name in choices.parties:
         parts += ["[[party]]", f'name = "{name}"', *_key(choices, "key", name, "party"), ""]
@@ -166,15 +168,21 @@ def _people(choices: Choices) -> str:
     for name, party in choices.labs:
         parts += ["[[lab]]", f'name = "{name}"', f'party = "{party}"', *_key(choices, "root_key", name, "lab-root"), ""]
     parts += [
-        "# A third party gives evidence from outside: a meter (energy), provider (capacity sold), vendor (chips shipped),",
-        "# inspector or evaluator. A neutral body that runs a verifier is named here too.",
+        "# A third party gives evidence from outside: a meter (energy), provider (capacity sold), vendor (chips",
+        "# shipped), inspector or evaluator. A neutral body that runs a verifier is named here too.",
     ]
     for name, kind in choices.third_parties:
-        parts += ["[[third_party]]", f'name = "{name}"', f'kind = "{kind}"', *_key(choices, "key", name, "third-party"), ""]
+        parts += [
+            "[[third_party]]",
+            f'name = "{name}"',
+            f'kind = "{kind}"',
+            *_key(choices, "key", name, "third-party"),
+            "",
+        ]
     parts += [
-        "# A verifier keeps a log (log_key), cosigns the logs of the others (witness_key), and opens what is sealed to it",
-        "# (disclosure_key; may be left out where nothing is sealed). `party` is who runs it: nobody should run more than f.",
-        "# `brakeline verifier init` makes the three keys in place and prints this table.",
+        "# A verifier keeps a log (log_key), cosigns the logs of the others (witness_key), and opens what is sealed to",
+        "# it (disclosure_key; may be left out where nothing is sealed). `party` is who runs it: nobody should run",
+        "# more than f. `brakeline verifier init` makes the three keys in place and prints this table.",
     ]
     for name, party in choices.verifiers:
         parts += ["[[verifier]]", f'name = "{name}"', f'party = "{party}"']

@@ -30,9 +30,7 @@ Silence: TypeAlias = Literal["continue", "stop"]
 Severity: TypeAlias = Literal["note", "discrepancy", "referral"]
 ThirdPartyKind: TypeAlias = Literal["meter", "provider", "vendor", "inspector", "evaluator"]
 CountingProfile: TypeAlias = Literal["free"]
-ActivityName: TypeAlias = Literal[
-    "training", "inference", "evaluation", "other", "maintenance", "idle", "unattributed"
-]
+ActivityName: TypeAlias = Literal["training", "inference", "evaluation", "other", "maintenance", "idle", "unattributed"]
 """The closed list of activities (protocol.md); equal, word for word, to ``statements.Activity``."""
 
 PLACEHOLDER = "put here what that command prints"
@@ -81,7 +79,7 @@ def _read_vkey(expected_type: int, what: str) -> Callable[[object], VKey]:
                     message=f"the {what} key is not filled in yet",
                     expected="a vkey: name+hash+key",
                     found="the template's placeholder",
-                    fix="run the command in the comment above, on the machine of whoever owns the key, and put the vkey here",
+                    fix="run the command in the comment above where the key is to live, and put the vkey here",
                 )
             )
         try:
@@ -135,23 +133,24 @@ def _x25519(value: str) -> str:
 
 
 def _ratio(value: object) -> Rational:
+    shown = repr(value)[:60]
     if isinstance(value, Rational):
         return value
     if isinstance(value, Mapping):
-        parts = cast("Mapping[object, object]", value)
+        parts = cast("Mapping[str, object]", value)
         top, bottom = parts.get("numerator"), parts.get("denominator")
-        if parts.keys() == {"numerator", "denominator"} and type(top) is int and type(bottom) is int:
-            if max(top, bottom) <= MAX_SAFE_INTEGER:
-                try:
-                    return Rational(top, bottom)
-                except QuantityError as error:
-                    raise _refuse(error) from error
+        known = set(parts) == {"numerator", "denominator"}
+        if known and type(top) is int and type(bottom) is int and max(top, bottom) <= MAX_SAFE_INTEGER:
+            try:
+                return Rational(top, bottom)
+            except QuantityError as error:
+                raise _refuse(error) from error
     raise _refuse(
         DocumentError(
             code="treaty-ratio",
             message="not a ratio",
             expected="{ numerator = 95, denominator = 100 }, integers, denominator at least 1",
-            found=repr(value)[:60],
+            found=shown,
             fix="write decimals as two integers: 1.2 is 12 over 10",
         )
     )
@@ -165,7 +164,9 @@ def _listed(value: object) -> object:
     return tuple(cast("list[object]", value)) if isinstance(value, list) else value
 
 
-_HOST_PORT = re.compile(r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]):(?P<port>[1-9][0-9]{0,4})", re.ASCII)
+_HOST_PORT = re.compile(
+    r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]):(?P<port>[1-9][0-9]{0,4})", re.ASCII
+)
 _URL = re.compile(r"https?://(?P<place>[^/?#\s]+)(?P<path>/[A-Za-z0-9._~/-]*)?", re.ASCII)
 
 
@@ -174,7 +175,9 @@ def _endpoint(value: str) -> str:
     if match and int(match["port"]) <= 65535:
         return value
     raise _refuse(
-        DocumentError(code="treaty-endpoint", message="not a gRPC address", expected="host:port", found=repr(value)[:60])
+        DocumentError(
+            code="treaty-endpoint", message="not a gRPC address", expected="host:port", found=repr(value)[:60]
+        )
     )
 
 
@@ -200,9 +203,7 @@ Text: TypeAlias = Annotated[str, AfterValidator(_text)]
 ChipClassName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Pointer: TypeAlias = Annotated[str, Field(pattern=r"^(?:/[A-Za-z0-9_*-]{1,64}){1,8}$")]
 Ratio: TypeAlias = Annotated[Rational, PlainValidator(_ratio), PlainSerializer(_ratio_json)]
-StatementKey: TypeAlias = Annotated[
-    VKey, PlainValidator(_read_vkey(TYPE_STATEMENT, "statement")), PlainSerializer(str)
-]
+StatementKey: TypeAlias = Annotated[VKey, PlainValidator(_read_vkey(TYPE_STATEMENT, "statement")), PlainSerializer(str)]
 LogKey: TypeAlias = Annotated[VKey, PlainValidator(_read_vkey(TYPE_LOG, "log")), PlainSerializer(str)]
 WitnessKey: TypeAlias = Annotated[VKey, PlainValidator(_read_vkey(TYPE_WITNESS, "witness")), PlainSerializer(str)]
 PartyName: TypeAlias = Annotated[str, _named(NameKind.PARTY)]
@@ -346,7 +347,7 @@ class ChipClass(Terms):
 
 
 class Counting(Terms):
-    """``[counting]``: the profile by which training compute is counted, its margin, and PUE (facility over IT energy)."""
+    """``[counting]``: the profile by which training compute is counted, its margin, and PUE (facility / IT energy)."""
 
     profile: CountingProfile
     margin: Ratio
@@ -372,7 +373,9 @@ class RuleTerms(Terms):
     rule: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,63}$")]
     severity: Severity
     article: Text
-    parameters: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], int | str], Field(max_length=16)]
+    parameters: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], int | str], Field(max_length=16)
+    ]
 
     def integer(self, name: str) -> int:
         """Return the parameter *name* as an exact integer, whichever way it is written (``KeyError`` if absent)."""

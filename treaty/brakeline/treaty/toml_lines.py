@@ -77,12 +77,12 @@ class _Walk:
         path: Path = ()
         keys = self._keys()
         for depth, key in enumerate(keys):
-            path = (*path, key)
+            path = _step(path, key)
             if listed and depth == len(keys) - 1:
                 self.items[path] = self.items.get(path, 0) + 1
             self.found.setdefault(path, line)
             if path in self.items:
-                path = (*path, self.items[path] - 1)
+                path = _step(path, self.items[path] - 1)
                 self.found.setdefault(path, line)
         self.at += 2 if listed else 1
         return path
@@ -153,6 +153,10 @@ class _Walk:
 
     def _line(self) -> int:
         return bisect_right(self.newlines, self.at - 1) + 1
+
+
+def _step(path: Path, step: str | int) -> Path:
+    return (*path, step)
 
 
 def _unquote(key: str) -> str:

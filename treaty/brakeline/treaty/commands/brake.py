@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from brakeline.treaty.envelope import Envelope
     from brakeline.treaty.statements import Order, Statement
 
-brake_app = typer.Typer(help="Draft, sign and follow an order that stops, slows or resumes training.", no_args_is_help=True)
+brake_app = typer.Typer(
+    help="Draft, sign and follow an order that stops, slows or resumes training.", no_args_is_help=True
+)
 
 Treaty = Annotated[Path, typer.Option("--treaty", help="The treaty: TOML file or signed envelope.")]
 
@@ -58,8 +60,12 @@ def draft_order(
     expiry_period: Annotated[int, typer.Option(help="First period in which it no longer is.")],
     reason: Annotated[str, typer.Option(help="One sentence, on the public record.")],
     out: Annotated[Path, typer.Option(help="The payload to sign.")],
-    who: Annotated[list[str] | None, typer.Option(help="Party, lab or site it binds; several times. Default: everyone.")] = None,
-    activity: Annotated[list[str] | None, typer.Option(help="Activity it binds; several times. Default: training.")] = None,
+    who: Annotated[
+        list[str] | None, typer.Option(help="Party, lab or site it binds; several times. Default: everyone.")
+    ] = None,
+    activity: Annotated[
+        list[str] | None, typer.Option(help="Activity it binds; several times. Default: training.")
+    ] = None,
     lifts: Annotated[list[str] | None, typer.Option(help="Digest of an order that it lifts; several times.")] = None,
     exercise: Annotated[bool, typer.Option("--exercise", help="Walk the whole path and stop nothing.")] = False,
     nonce: Annotated[str | None, typer.Option(help="32 hex digits; default: drawn at random.")] = None,
@@ -90,7 +96,8 @@ def draft_order(
 
 
 @brake_app.command(
-    "sign", epilog="Example: brakeline brake sign order.json --treaty treaty.toml --key party-a.key --out order.dsse.json"
+    "sign",
+    epilog="Example: brakeline brake sign order.json --treaty treaty.toml --key party-a.key --out order.dsse.json",
 )
 def sign_order(
     file: Annotated[Path, typer.Argument(help="The payload that `brake draft` wrote, or an envelope of it.")],
@@ -131,7 +138,9 @@ def sign_order(
 def order_status(
     file: Annotated[Path, typer.Argument(help="The order's envelope.")],
     treaty: Treaty,
-    require_complete: Annotated[bool, typer.Option("--require-complete", help="Exit with 4 unless the quorum is there.")] = False,
+    require_complete: Annotated[
+        bool, typer.Option("--require-complete", help="Exit with 4 unless the quorum is there.")
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Say what an order orders, for when, and who has signed it. Whether it is logged, the verifiers know."""
@@ -187,7 +196,7 @@ def _check_scope(document: TreatyDocument, order: Order) -> None:
     from brakeline.treaty.errors import StatementError
     from brakeline.treaty.names import lab_of
 
-    known = {item.name for item in (*document.parties, *document.labs)}
+    known = {item.name for item in document.parties} | {item.name for item in document.labs}
     for name in order.scope.who:
         if name != "everyone" and lab_of(name) not in known:
             raise StatementError(
@@ -222,7 +231,9 @@ def _read_order(payload: bytes) -> tuple[str, Order]:
 
 def _check_treaty(document: TreatyDocument, order: Order) -> None:
     if order.treaty != document.digest:
-        fail(f"treaty-unknown: the order is made under another version: expected {document.digest}, found {order.treaty}")
+        fail(
+            f"treaty-unknown: the order is made under another version: expected {document.digest}, found {order.treaty}"
+        )
 
 
 def _order_lines(document: TreatyDocument, digest: str, order: Order) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,8 @@ class Format(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 PassphraseFile = Annotated[
-    Path | None, typer.Option("--passphrase-file", help=f"Its first line opens the key; else ${PASSPHRASE_ENV}, else a prompt.")
+    Path | None,
+    typer.Option("--passphrase-file", help=f"Its first line opens the key; else ${PASSPHRASE_ENV}, else a prompt."),
 ]
 NoPassphrase = Annotated[
     bool, typer.Option("--no-passphrase", help="The key file is not encrypted. For demonstrations only.")
@@ -41,7 +42,7 @@ NoPassphrase = Annotated[
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported() -> Generator[None]:
     """Print an error that a person should see as one line on standard error, and exit with 3."""
     from brakeline.ledger.errors import BrakelineError
 
@@ -134,7 +135,7 @@ def passphrase(file: Path | None, no_passphrase: bool, *, new: bool) -> bytes | 
         prompted: str = typer.prompt("Pass phrase of the key", hide_input=True, confirmation_prompt=new, err=True)
         secret = prompted.encode()
     if not secret:
-        fail("key-passphrase-empty: expected a pass phrase, found nothing. Say --no-passphrase to leave a key unencrypted")
+        fail("key-passphrase-empty: expected a pass phrase, found nothing. Say --no-passphrase for a key without one")
     return secret
 
 
@@ -176,5 +177,3 @@ def signing_lines(state: SigningState) -> list[str]:
     lines.append(f"  parties: {state.parties_signed} of the {state.parties_needed} needed")
     lines.append("complete" if state.complete else "not complete yet")
     return lines
-
-

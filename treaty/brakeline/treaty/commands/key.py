@@ -79,7 +79,7 @@ def show_key(
     with reported():
         beside = file if file.suffix == ".vkey" else public_file(file)
         text = read_bytes(beside).decode("ascii").strip()
-        if "+" not in text:
+        if len(text) == 44:  # 32 bytes in base64; the shortest vkey is longer
             emit({"purpose": "disclosure", "public": text}, ["purpose  disclosure (X25519)", f"public   {text}"], form)
             return
         key = VKey.parse(text)
@@ -117,8 +117,8 @@ def make_key(purpose: Purpose, name: str, out: Path, secret: bytes | None) -> st
 
 def _make_x25519(out: Path, secret: bytes | None) -> str:
     import base64
-    import os
 
+    from brakeline.ledger.keyfile import write_private
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
@@ -129,11 +129,7 @@ def _make_x25519(out: Path, secret: bytes | None) -> str:
 
     key = X25519PrivateKey.generate()
     lock = BestAvailableEncryption(secret) if secret else NoEncryption()
-    handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
-        file.flush()
-        os.fsync(file.fileno())
+    write_private(out, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
     return base64.b64encode(key.public_key().public_bytes_raw()).decode("ascii")
 
 

@@ -48,9 +48,13 @@ TreatyFile = Annotated[Path, typer.Argument(help="The treaty: a TOML file, or a 
 def new_treaty(
     file: Annotated[Path, typer.Argument(help="The file to write; - for standard output.")],
     name: Annotated[str, typer.Option(help="The treaty's name.")] = "pause.treaty.example",
-    start_ms: Annotated[int | None, typer.Option(help="Start of period 0, Unix ms. Default: next midnight, UTC.")] = None,
+    start_ms: Annotated[
+        int | None, typer.Option(help="Start of period 0, Unix ms. Default: next midnight, UTC.")
+    ] = None,
     keys: Annotated[Path | None, typer.Option(help="Fill in the public keys found in this directory (*.vkey).")] = None,
-    make_keys: Annotated[bool, typer.Option("--make-keys", help="Make the keys missing in --keys, to try it out.")] = False,
+    make_keys: Annotated[
+        bool, typer.Option("--make-keys", help="Make the keys missing in --keys, to try it out.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     no_passphrase: NoPassphrase = False,
 ) -> None:
@@ -113,7 +117,9 @@ def _make_missing(choices: Choices, directory: Path, secret: bytes | None) -> No
 @treaty_app.command("check", epilog="Example: brakeline treaty check treaty.toml")
 def check_treaty(
     file: Annotated[Path, typer.Argument(help="The treaty's TOML file.")],
-    previous: Annotated[Path | None, typer.Option(help="The version before: check that this one can follow it.")] = None,
+    previous: Annotated[
+        Path | None, typer.Option(help="The version before: check that this one can follow it.")
+    ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Explain every mistake by line; then say who learns what, and who together can order or block an order.
@@ -199,7 +205,11 @@ def sign_treaty(
         write_whole(out, envelope.to_dsse_json())
         state = treaty_state(document, envelope)
         value = {"file": str(out), "digest": document.digest, **signing_json(state)}
-        emit(value, [f"{out}: {document.name} version {document.version}, pin {document.digest}", *signing_lines(state)], form)
+        emit(
+            value,
+            [f"{out}: {document.name} version {document.version}, pin {document.digest}", *signing_lines(state)],
+            form,
+        )
 
 
 def _sign_with(
@@ -211,7 +221,7 @@ def _sign_with(
 
     signer = open_signer(path, passphrase_file)
     if sha256(signer.public_key).hexdigest() not in document.all_statement_and_log_keys():
-        fail(f"signer-not-allowed: {path}: the treaty does not name this key. Sign with a key that it names, or name this one")
+        fail(f"signer-not-allowed: {path}: the treaty does not name this key. Sign with one that it names")
     return add_signature(payload, envelope, signer)
 
 
@@ -222,7 +232,9 @@ def _sign_with(
 def show_treaty(
     file: TreatyFile,
     signed: Annotated[Path | None, typer.Option(help="The envelope, when FILE is the TOML file.")] = None,
-    require_complete: Annotated[bool, typer.Option("--require-complete", help="Exit with 4 unless all have signed.")] = False,
+    require_complete: Annotated[
+        bool, typer.Option("--require-complete", help="Exit with 4 unless all have signed.")
+    ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show the pin, the signatures present and missing, the rules in force and the witness policies."""
@@ -247,7 +259,10 @@ def _shown(document: TreatyDocument, state: SigningState) -> dict[str, object]:
         "digest": document.digest,
         "effective_period": document.effective_period,
         "signatures": signing_json(state),
-        "rules": [{"rule": r.rule, "severity": r.severity, "article": r.article, "parameters": r.parameters} for r in document.rules],
+        "rules": [
+            {"rule": r.rule, "severity": r.severity, "article": r.article, "parameters": r.parameters}
+            for r in document.rules
+        ],
         "witness_policies": {v.origin: _policy_text(document, v.origin) for v in document.verifiers},
         "document": document.to_json(),
     }

@@ -1,0 +1,87 @@
+"""What a treaty document may say and yet probably does not mean. Warnings never make a document unusable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from brakeline.treaty.mistakes import Check, Mistake, Path
+from brakeline.treaty.rule_table import RULES
+
+if TYPE_CHECKING:
+    from brakeline.treaty.document import TreatyDocument
+
+
+def find_warnings(document: TreatyDocument) -> tuple[Mistake, ...]:
+    """Return what is allowed and yet probably not meant."""
+    return tuple(mistake for check in _WARNINGS for mistake in check(document))
+
+
+def _warn_liveness(document: TreatyDocument) -> Iterator[Mistake]:
+    n, quorum = len(document.verifiers), document.quorum
+    for name in ("witnesses", "receipts", "audit"):
+        value: int = getattr(quorum, name)
+        if value > n - quorum.liars:
+            yield Mistake(
+                ("quorum", name),
+                "treaty-warning-liveness",
+                f"{quorum.liars} silent verifier(s) are enough to stop this quorum: nothing false, but nothing at all",
+                f"at most {n - quorum.liars}",
+                str(value),
+            )
+
+
+def _warn_one_hand(document: TreatyDocument) -> Iterator[Mistake]:
+    if len(document.verifiers) == 1:
+        return
+    for runner in sorted({verifier.party for verifier in document.verifiers}):
+        held = sum(verifier.party == runner for verifier in document.verifiers)
+        if held > document.quorum.liars:
+            yield Mistake(
+                ("quorum", "liars"),
+                "treaty-warning-one-hand",
+                f"{runner} runs {held} verifiers, more than the {document.quorum.liars} that may lie",
+                "nobody runs more verifiers than may lie",
+                f"{held} of {len(document.verifiers)}",
+                "spread the verifiers, or have neutral bodies (third parties) run some",
+            )
+
+
+def _warn_timeliness(document: TreatyDocument) -> Iterator[Mistake]:
+    needed = (
+        document.grid_terms.period_ms.value + document.deadlines.report_ms.value + document.deadlines.notice_ms.value
+    )
+    if document.goals.timeliness_ms.value < needed:
+        yield Mistake(
+            ("goals", "timeliness_ms"),
+            "treaty-warning-timeliness",
+            "a breach can be older than the goal before its books are due and a brake has bitten",
+            f"at least period + report + notice = {needed} ms",
+            str(document.goals.timeliness_ms),
+        )
+
+
+def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
+    for rule, row in RULES.items():
+        if document.rule(rule) is None:
+            message = f"the rule {rule} is not in force: nobody will be told when {row.fires}"
+            yield Mistake(("rule",), "treaty-warning-rule-absent", message, f'[[rule]] rule = "{rule}"', "none")
+    meters = any(third.kind == "meter" for third in document.third_parties)
+    if document.rule("energy-gap") is not None and not meters:
+        message = "energy-gap needs somebody outside who meters: it will never fire"
+        yield Mistake(
+            ("third_party",), "treaty-warning-no-meter", message, 'a [[third_party]] of kind = "meter"', "none"
+        )
+    if document.rule("threshold") is not None and not document.thresholds:
+        message = "the rule threshold is in force and there is none"
+        yield Mistake(("threshold",), "treaty-warning-no-threshold", message, "a [[threshold]]", "none")
+
+
+def _warn_sealing(document: TreatyDocument) -> Iterator[Mistake]:
+    if document.sealing.fields:
+        message = "statements of this version of brakeline cannot carry sealed values yet: every figure is public"
+        path: Path = ("sealing", "fields")
+        yield Mistake(path, "treaty-warning-sealing", message, "[]", f"{len(document.sealing.fields)} pattern(s)")
+
+
+_WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_one_hand, _warn_timeliness, _warn_rules, _warn_sealing)
