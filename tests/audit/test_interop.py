@@ -10,10 +10,10 @@ from brakeline.ledger.vkey import VKey
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import Enrolment, parse_statement
 from google.protobuf import json_format
-from in_toto_attestation.v1 import statement_pb2
-from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1 import statement_pb2  # type: ignore[import-untyped]  # it ships no types
+from in_toto_attestation.v1.statement import Statement  # type: ignore[import-untyped]
 from securesystemslib import dsse, exceptions
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import Key
 
 from tests.support import worlds
 
@@ -41,8 +41,9 @@ def _keys() -> dict[str, VKey]:
 KEYS = _keys()
 
 
-def _their_key(keyid: str) -> SSlibKey:
-    return SSlibKey(keyid, "ed25519", "ed25519", {"public": KEYS[keyid].public_key.hex()})
+def _their_key(keyid: str) -> Key:
+    value = {"keytype": "ed25519", "scheme": "ed25519", "keyval": {"public": KEYS[keyid].public_key.hex()}}
+    return Key.from_dict(keyid, value)
 
 
 @pytest.mark.parametrize("digest", sorted(ENVELOPES))
@@ -51,7 +52,7 @@ def test_every_envelope_verifies_with_securesystemslib(digest: str) -> None:
     theirs = dsse.Envelope.from_dict(json.loads(envelope.to_dsse_json()))
     keys = [_their_key(keyid) for keyid, _ in envelope.signatures]
     assert theirs.pae() == envelope.pae()
-    assert len(theirs.verify(list(keys), len(keys))) == len(envelope.signatures)
+    assert len(theirs.verify(keys, len(keys))) == len(envelope.signatures)
 
 
 @pytest.mark.parametrize("digest", sorted(ENVELOPES))

@@ -41,7 +41,9 @@ def test_the_independent_checker_sees_a_changed_vector(name: str, tmp_path: Path
     text = (copy / name).read_text()
     content = json.loads(text)
     case = content["cases"][-1]
-    member = next(key for key in ("keyid", "digest", "dsse_json", "leaf", "digest_hex", "note", "receipt") if key in case)
+    member = next(
+        key for key in ("keyid", "digest", "dsse_json", "leaf", "digest_hex", "note", "receipt") if key in case
+    )
     case[member] = {"sealed": "0" * 64} if member == "leaf" else str(case[member])[:-2] + "00"
     (copy / name).write_text(json.dumps(content))
     assert checker(copy).returncode == 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from brakeline.ledger.entry import Kind
+from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.strictjson import JsonObject
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,7 +91,9 @@ def test_another_pin_is_refused(checker: ModuleType, exported: tuple[Path, world
     assert (report["exit"], levels(report)) == (3, {("unreadable", "pin")})
 
 
-def test_a_treaty_in_toml_serves_as_well(checker: ModuleType, exported: tuple[Path, worlds.World], tmp_path: Path) -> None:
+def test_a_treaty_in_toml_serves_as_well(
+    checker: ModuleType, exported: tuple[Path, worlds.World], tmp_path: Path
+) -> None:
     root, world = exported
     path = tmp_path / "treaty.toml"
     path.write_text(toml(world.document.to_json()))
@@ -132,7 +135,7 @@ def _twice(world: worlds.World) -> None:
 def _future(world: worlds.World) -> None:
     site = cast.Author(cast.SITE, world.document)
     entry = next(e for e in world.logs[0].entries if b"usage/v1" in e.body)
-    digest = worlds.Envelope.from_body(entry.body).digest
+    digest = Envelope.from_body(entry.body).digest
     site.sequence, site.previous = 2, digest
     world.logs[0].append(world.now_ms, Kind.STATEMENT, site.use(500, "2" * 64, (cast.line("idle", 1),)).to_body())
 
