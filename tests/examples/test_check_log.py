@@ -85,6 +85,18 @@ def test_books_that_do_not_balance_and_two_versions_are_found(checker: ModuleTyp
     assert levels(report) == {("finding", "imbalance"), ("finding", "equivocation")}
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_536, 65_537])
+def test_logs_of_every_shape_of_tree_are_read(checker: ModuleType, tmp_path: Path, size: int) -> None:
+    world = worlds.World()
+    log = world.logs[0]
+    if size:
+        for _ in range(size - 1):
+            log.append(world.now_ms, Kind.FINDING, b"{}")
+        log.publish(world.now_ms)
+    report = run(checker, world, tmp_path)
+    assert (report["exit"], report["size"], report["checked"].get("entries", 0)) == (0, size, size)
+
+
 def test_another_pin_is_refused(checker: ModuleType, exported: tuple[Path, worlds.World]) -> None:
     root, world = exported
     report = checker.check(root / cast.VERIFIERS[0], root / "treaty.json", "0" * 64)

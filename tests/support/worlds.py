@@ -98,7 +98,7 @@ class WorldLog:
     def export(self, directory: Path) -> Path:
         """Write the published prefix as a C2SP tlog-tiles directory and return it."""
         entries = [entry.encode() for entry in self.entries[: self.published_size]]
-        _write(directory / "checkpoint", self.published or self.sign(0, 0))
+        _write(directory / "checkpoint", self.published or self.sign(cast.START, 0))
         for start in range(0, len(entries), TILE_WIDTH):
             part = entries[start : start + TILE_WIDTH]
             _write(directory / entries_path(start // TILE_WIDTH, len(part)), encode_bundle(part))
