@@ -229,3 +229,9 @@ def test_version_one_begins_with_zeros() -> None:
     assert TREATY.previous == ZERO_DIGEST
     with pytest.raises(BrakelineError, match="treaty-version"):
         cast.document(previous="1" * 64)
+
+
+def test_values_already_of_their_exact_type_are_taken_as_they_are() -> None:
+    counting = {"profile": "free", "margin": Rational(30, 100), "pue": Rational(1, 1)}
+    party = [{"name": name, "key": cast.vkey(name)} for name in cast.PARTIES]
+    assert TreatyDocument.model_validate({**cast.terms(), "counting": counting, "party": party}) == TREATY

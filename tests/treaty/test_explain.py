@@ -74,6 +74,26 @@ def test_verifiers_count_by_whose_hands_run_them() -> None:
     )
 
 
+def test_hands_too_many_to_enumerate_are_said_to_be_so() -> None:
+    names = [f"p{i:02}.example" for i in range(11)]
+    verifiers: list[JsonValue] = [
+        {
+            "name": f"v.{name}",
+            "party": name,
+            "log_key": str(cast.vkey(f"v.{name}", "log")),
+            "witness_key": str(cast.vkey(f"v.{name}", "witness")),
+            "url": f"http://v.{name}",
+            "grpc": f"v.{name}:1",
+        }
+        for name in names
+    ]
+    quorum: JsonObject = {"liars": 3, "witnesses": 8, "receipts": 8, "audit": 7, "orders": 6, "amendments": 6}
+    party: list[JsonValue] = [{"name": name, "key": str(cast.vkey(name))} for name in names]
+    row = power(cast.document(party=party, lab=[], verifier=verifiers, quorum=quorum), "stop every log")
+    assert (row.minimal, row.total) == ((), -1)
+    assert "too many to list" in row.rule
+
+
 def test_every_named_key_that_must_sign_is_listed_as_able_to_block_a_version() -> None:
     owners = {owner for (owner,) in power(TREATY, "block a new version as a named key").minimal}
     assert owners == {*cast.LABS, cast.METER, *cast.VERIFIERS}

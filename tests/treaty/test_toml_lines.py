@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from brakeline.treaty.document import load_toml
 from brakeline.treaty.document_report import MAX_TOML, Problem
+from brakeline.treaty.errors import DocumentError
 from brakeline.treaty.template import Choices, render
 from brakeline.treaty.toml_lines import Path, locate
 from hypothesis import given
@@ -33,6 +34,25 @@ TEXT = _template()
 LAB_1 = cast.vkey("lab-1.party-a.example")
 LAB_2 = cast.vkey("lab-2.party-b.example")
 WEAK = "verifier.institute.example"
+
+
+DISCLOSED = f'''[[verifier]]
+name = "v5.example"
+party = "meter.example"
+log_key = "{cast.vkey("v5.example", "log")}"
+witness_key = "{cast.vkey("v5.example", "witness")}"
+disclosure_key = "{"A" * 43}="
+url = "http://v5.example"
+grpc = "v5.example:1"
+[[verifier]]
+name = "v6.example"
+party = "meter.example"
+log_key = "{cast.vkey("v6.example", "log")}"
+witness_key = "{cast.vkey("v6.example", "witness")}"
+disclosure_key = "{"A" * 43}="  # again
+url = "http://v6.example"
+grpc = "v6.example:1"
+'''
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,19 @@ SLIPS = {
         "treaty-disclosure-key",
         at="disclosure_key = ",
     ),
+    "a disclosure key that is no base64": Slip(
+        'url = "https://verifier.party-a.example"',
+        'disclosure_key = "not base64"\nurl = "https://verifier.party-a.example"',
+        "treaty-disclosure-key",
+        at="disclosure_key = ",
+    ),
+    "a disclosure key twice": Slip(
+        "[[verifier]]",
+        DISCLOSED + "[[verifier]]",
+        "treaty-key-duplicate",
+        at=f'disclosure_key = "{"A" * 43}="  # again',
+    ),
+    "a number for a key": Slip(f'"{LAB_1}"', "5", "treaty-key"),
     "malformed pointer": Slip("fields = []", 'fields = ["tokens"]', "treaty-form"),
     "unknown profile": Slip('profile = "free"', 'profile = "eu"', "treaty-choice"),
     # the version
@@ -216,6 +249,11 @@ def test_a_mistake_is_reported_with_its_code_at_its_line(slip: Slip) -> None:
     found = next(p for p in loaded.problems if (p.line, p.mistake.code) == (line, slip.code))
     assert slip.expected in str(found)
     assert found.mistake.message and (found.mistake.expected or found.mistake.fix)
+
+
+def test_a_treaty_with_problems_has_no_document_to_give() -> None:
+    with pytest.raises(DocumentError, match="treaty-quorum-orders"):
+        load_toml(TEXT.replace("orders = 2", "orders = 1")).require()
 
 
 def test_the_unchanged_template_has_no_mistake_and_no_warning() -> None:

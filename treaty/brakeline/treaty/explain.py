@@ -45,7 +45,7 @@ class Coalitions:
         kind: "order", "amend" or "logs".
         power: what they can do, as the end of "together they can ...".
         rule: the number behind it, in words.
-        minimal: the smallest coalitions, by name, sorted; empty when nobody has the power.
+        minimal: the smallest coalitions, by name, sorted.
         total: how many minimal coalitions there are (more than are listed when there are many; -1
             when they were too many to count).
     """
@@ -80,9 +80,7 @@ class Explanation:
         for item in self.coalitions:
             lines.append(f"  {item.power}: {item.rule}")
             lines += [f"    {' + '.join(members)}" for members in item.minimal]
-            if not item.total:
-                lines.append("    nobody")
-            elif item.total > len(item.minimal):
+            if item.total > len(item.minimal):
                 lines.append(f"    ... {item.total - len(item.minimal)} more of the same size")
         return lines
 
@@ -221,8 +219,6 @@ def _log_coalitions(document: TreatyDocument) -> tuple[Coalitions, ...]:
 
 
 def _equal(kind: Kind, power: str, rule: str, members: Sequence[str], need: int) -> Coalitions:
-    if not 1 <= need <= len(members):
-        return Coalitions(kind, power, rule, (), 0)
     listed = tuple(islice(combinations(sorted(members), need), MAX_LISTED))
     return Coalitions(kind, power, rule, listed, comb(len(members), need))
 
