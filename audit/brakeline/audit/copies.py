@@ -1,0 +1,126 @@
+"""One source: open it, find out whose log it is, verify it, and hand every entry to the replay.
+
+The steps that :class:`~brakeline.ledger.reader.LogReader` leaves to its caller are here: which log key and witnesses
+(the treaty says), whether the cosignatures make the quorum, whether two copies of one log can both be true. What the
+reader raises is sorted by who can have done it: a copy that differs from its checkpoint is *unreadable*; an entry that
+stands under the log's own signed checkpoint and is not what it must be is *misconduct*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from brakeline.audit.report import LogReport, LogState, Problem
+from brakeline.ledger.entry import Entry
+from brakeline.ledger.errors import BrakelineError, DivergenceError
+from brakeline.ledger.reader import LogReader, Progress
+from brakeline.ledger.source import Source, read_checkpoint
+from brakeline.treaty.document import TreatyDocument
+
+SIGNED_BY_THE_LOG = frozenset({"replay-chain", "replay-malformed"})
+"""Codes of the reader that only the holder of the log's key can cause."""
+
+Take = Callable[[Entry], None]
+"""Takes one verified entry into the replay; raises BrakelineError where it diverges."""
+
+
+@dataclass(slots=True)
+class Copy:
+    """A source as far as it was read.
+
+    Attributes:
+        reader: None when its checkpoint was unreadable.
+        report: without staleness, which needs the other logs.
+    """
+
+    report: LogReport
+    reader: LogReader | None = None
+    counts: Counter[str] = field(default_factory=Counter[str])
+
+    def fail(self, state: LogState, problem: Problem) -> None:
+        """Record the first divergence; a second one is not reported."""
+        if self.report.divergence is None:
+            self.report = replace(self.report, state=state, divergence=problem)
+
+
+def open_copy(source: Source, document: TreatyDocument) -> Copy:
+    """Read and verify the checkpoint of *source* under the keys of *document*."""
+    copy = Copy(LogReport(source=source.name, quorum=document.quorum.witnesses))
+    try:
+        note = read_checkpoint(source)
+        origin = note.split(b"\n", 1)[0].decode("utf-8", "replace")
+        verifier = document.verifier_by_origin(origin)
+        if verifier is None:
+            raise BrakelineError(
+                code="source-unknown-log",
+                message="the treaty names no log of this origin",
+                expected=", ".join(item.origin for item in document.verifiers)[:200],
+                found=origin[:80],
+                fix="give a log of this treaty, or the treaty of this log",
+            )
+        witnesses = [item.witness_key for item in document.verifiers]
+        reader = LogReader(source, verifier.log_key, witnesses, note)
+    except BrakelineError as error:
+        copy.fail(LogState.UNREADABLE, Problem.of(error))
+        return copy
+    cosigned = {key.name: seconds for key, seconds in reader.opened.cosignatures.items()}
+    copy.reader = reader
+    copy.report = replace(
+        copy.report, origin=origin, size=reader.size, root=reader.checkpoint.root.hex(), cosigned=cosigned
+    )
+    return copy
+
+
+def quorum_gap(copy: Copy, document: TreatyDocument) -> Problem | None:
+    """Return the problem of a checkpoint that too few witnesses cosigned, else None."""
+    reader = copy.reader
+    if reader is None or document.witness_policy(copy.report.origin).satisfied(reader.opened.cosignatures):
+        return None
+    return Problem(
+        "quorum-missing",
+        f"too few witnesses cosigned the checkpoint of {copy.report.origin}",
+        f"{document.quorum.witnesses} of {len(document.verifiers)}",
+        ", ".join(sorted(copy.report.cosigned)) or "none",
+        "fetch the log again; without the quorum this may be one of two histories",
+    )
+
+
+def read_copy(copy: Copy, take: Take, progress: Progress | None = None) -> None:
+    """Verify every entry of *copy* and pass it to *take*; stops at the first divergence, which the copy then names."""
+    if copy.reader is None:
+        return
+    index, newest = -1, None
+    try:
+        for entry in copy.reader.entries(progress=progress):
+            index, newest = entry.index, entry.received_at_ms
+            copy.counts[entry.kind.name.lower()] += 1
+            take(entry)
+    except DivergenceError as error:
+        mine = error.code in SIGNED_BY_THE_LOG
+        copy.fail(LogState.MISCONDUCT if mine else LogState.UNREADABLE, Problem.of(error, error.index))
+    except BrakelineError as error:
+        known = error.code.startswith("source-")
+        copy.fail(LogState.UNREADABLE if known else LogState.MISCONDUCT, Problem.of(error, None if known else index))
+    copy.report = replace(copy.report, entries=dict(copy.counts), newest_ms=newest)
+
+
+def compare_copies(first: Copy, second: Copy) -> Problem | None:
+    """Return the fork that two copies of one log show, else None: the smaller must be a prefix of the larger."""
+    if first.reader is None or second.reader is None:
+        return None
+    small, large = sorted((first.reader, second.reader), key=lambda reader: reader.size)
+    try:
+        root = large.root_at(small.size)
+    except BrakelineError:
+        return None  # the larger copy is damaged, which its own report says
+    if root == small.checkpoint.root:
+        return None
+    return Problem(
+        "log-forked",
+        f"{first.report.origin} signed two histories: the checkpoints of {first.report.source} and {second.report.source}",
+        f"one root at size {small.size}",
+        f"{small.checkpoint.root.hex()} and {root.hex()}",
+        "keep both copies: the two signed checkpoints are the evidence",
+    )
