@@ -417,8 +417,15 @@ class Journal:
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
-        with _errors(), self._db:
-            yield
+        with _errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self._db.execute("ROLLBACK")
+                raise
 
 
 def _lock(path: Path) -> int:
