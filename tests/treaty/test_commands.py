@@ -80,7 +80,8 @@ def test_key_new_makes_a_key_of_its_purpose(tmp_path: Path, purpose: str, name: 
     assert read_signer(file, None).public_key == key.public_key
     assert file.stat().st_mode & 0o777 == 0o600
     shown = as_json(run("key", "show", file, "--check", "--format", "json"))
-    assert shown["vkey"] == printed and shown["keyid"] == key.keyid
+    assert shown["vkey"] == printed
+    assert shown["keyid"] == key.keyid
     assert run("key", "show", f"{file}.vkey").stdout.split()[:2] == ["name", owner]
 
 
@@ -89,7 +90,8 @@ def test_key_new_makes_a_disclosure_key(tmp_path: Path) -> None:
     printed = run(
         "key", "new", "--purpose", "disclosure", "--name", "v.example", "--out", file, "--no-passphrase"
     ).stdout
-    assert len(printed.strip()) == 44 and file.stat().st_mode & 0o777 == 0o600
+    assert len(printed.strip()) == 44
+    assert file.stat().st_mode & 0o777 == 0o600
     assert printed.strip() in run("key", "show", file).stdout
 
 
@@ -140,16 +142,21 @@ def test_a_template_without_keys_is_toml_and_points_at_every_key_to_fill_in(tmp_
     file = tmp_path / "t.toml"
     run("treaty", "new", file, "--name", "pause.treaty.example", "--start-ms", 1_000)
     result = run("treaty", "check", file, code=3)
-    assert result.stdout.count("treaty-key-placeholder") == 15 and "15 mistakes" in result.stdout
+    assert result.stdout.count("treaty-key-placeholder") == 15
+    assert "15 mistakes" in result.stdout
     assert "treaty-exists" in run("treaty", "new", file, code=3).stderr
     assert run("treaty", "new", "-", "--name", "pause.treaty.example", "--start-ms", 1_000).stdout == file.read_text()
 
 
 def test_a_template_with_keys_is_a_treaty_without_mistakes(world: Path) -> None:
     checked = as_json(run("treaty", "check", world / "treaty.toml", "--format", "json"))
-    assert checked["ok"] is True and checked["problems"] == [] and checked["warnings"] == []
+    assert checked["ok"] is True
+    assert checked["problems"] == []
+    assert checked["warnings"] == []
     text = run("treaty", "check", world / "treaty.toml").stdout
-    assert "Who learns what" in text and "block an order" in text and str(checked["digest"]) in text
+    assert "Who learns what" in text
+    assert "block an order" in text
+    assert str(checked["digest"]) in text
 
 
 def test_check_names_file_line_and_code_of_a_mistake(world: Path, tmp_path: Path) -> None:
@@ -175,7 +182,8 @@ def test_signatures_add_up_until_the_treaty_is_what_admission_takes(world: Path,
     pin = load_toml(file.read_text()).require().digest
     sign = ("treaty", "sign", file, "--out", out)
     first = as_json(run(*sign, "--key", party_key(world, PARTIES[0]), "--format", "json"))
-    assert first["complete"] is False and first["parties"] == {"signed": 1, "needed": 2}
+    assert first["complete"] is False
+    assert first["parties"] == {"signed": 1, "needed": 2}
     once = out.read_bytes()
     run(*sign, "--key", party_key(world, PARTIES[0]), "--pin", pin)
     assert out.read_bytes() == once, "signing twice changes nothing"
@@ -184,11 +192,14 @@ def test_signatures_add_up_until_the_treaty_is_what_admission_takes(world: Path,
         in run("treaty", "show", file, "--signed", out, "--require-complete", code=4).stdout
     )
     last = run(*sign, *all_keys(world))
-    assert last.stdout.endswith("complete\n") and "missing" not in last.stdout
+    assert last.stdout.endswith("complete\n")
+    assert "missing" not in last.stdout
     statement, document = check_treaty_statement(Envelope.from_dsse_json(out.read_bytes()), pin)
-    assert document.digest == pin and statement.subject[0].digest.sha256 == pin
+    assert document.digest == pin
+    assert statement.subject[0].digest.sha256 == pin
     shown = as_json(run("treaty", "show", out, "--require-complete", "--format", "json"))
-    assert shown["digest"] == pin and len(typed("list[object]", shown["rules"])) == 10
+    assert shown["digest"] == pin
+    assert len(typed("list[object]", shown["rules"])) == 10
     assert "Witness policy of verifier.party-a.example" in run("treaty", "show", out).stdout
 
 
@@ -198,7 +209,8 @@ def test_a_key_the_treaty_does_not_name_or_another_pin_cannot_sign(world: Path, 
     sign = ("treaty", "sign", world / "treaty.toml", "--out", out)
     assert "signer-not-allowed" in run(*sign, "--key", other, code=3).stderr
     wrong = run(*sign, "--key", party_key(world, PARTIES[0]), "--pin", "0" * 64, code=3)
-    assert "treaty-not-pinned" in wrong.stderr and not out.exists()
+    assert "treaty-not-pinned" in wrong.stderr
+    assert not out.exists()
 
 
 def test_a_change_after_the_first_signature_cannot_be_merged(world: Path, tmp_path: Path) -> None:
@@ -238,7 +250,8 @@ def test_a_second_version_is_checked_against_the_first(world: Path, tmp_path: Pa
 
 def test_the_annotated_example_is_a_treaty_without_mistakes_or_warnings() -> None:
     checked = as_json(run("treaty", "check", EXAMPLE, "--format", "json"))
-    assert checked["ok"] is True and checked["warnings"] == []
+    assert checked["ok"] is True
+    assert checked["warnings"] == []
 
 
 # brake ---------------------------------------------------------------------------------------------------------------
@@ -259,10 +272,12 @@ def test_an_order_is_drafted_signed_by_both_and_complete(world: Path, tmp_path: 
     status = ("brake", "status", out, "--treaty", world / "treaty.toml", "--require-complete")
     assert "not complete yet" in run(*status, code=4).stdout
     both = run(*sign, "--key", party_key(world, PARTIES[1])).stdout
-    assert "EXERCISE" in both and "brakeline node submit" in both
+    assert "EXERCISE" in both
+    assert "brakeline node submit" in both
     run(*status)
     statement = parse_statement(Envelope.from_dsse_json(out.read_bytes()).payload)
-    assert isinstance(statement.predicate, Order) and statement.predicate.exercise
+    assert isinstance(statement.predicate, Order)
+    assert statement.predicate.exercise
 
 
 def test_two_drafts_of_one_order_are_two_orders(world: Path, tmp_path: Path) -> None:
@@ -325,7 +340,8 @@ def test_only_parties_sign_orders_and_only_of_this_treaty(world: Path, tmp_path:
     sign = ("brake", "sign", order, "--out", out)
     assert "signer-not-allowed" in run(*sign, "--treaty", world / "treaty.toml", "--key", lab, code=3).stderr
     foreign = run(*sign, "--treaty", EXAMPLE, "--key", party_key(world, PARTIES[0]), code=3)
-    assert "treaty-unknown" in foreign.stderr and not out.exists()
+    assert "treaty-unknown" in foreign.stderr
+    assert not out.exists()
 
 
 def test_a_treaty_is_not_an_order(world: Path, tmp_path: Path) -> None:

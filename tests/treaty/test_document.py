@@ -117,12 +117,18 @@ def test_accessors_find_what_the_document_names_and_nothing_else() -> None:
         TREATY.chip_class("cpu-core"),
         TREATY.rule("energy-gap"),
     )
-    assert lab is not None and lab.root_key == cast.vkey(cast.LABS[0])
-    assert verifier is not None and verifier.origin == cast.VERIFIERS[1]
-    assert chip is not None and chip.peak_flop_per_s == Flop(10**11)
-    assert rule is not None and rule.integer("k_joules") == 40
-    assert TREATY.party("nobody.example") is None and TREATY.third_party(cast.METER) is not None
-    assert TREATY.lab("nobody.example") is None and TREATY.rule("muf") is None
+    assert lab is not None
+    assert lab.root_key == cast.vkey(cast.LABS[0])
+    assert verifier is not None
+    assert verifier.origin == cast.VERIFIERS[1]
+    assert chip is not None
+    assert chip.peak_flop_per_s == Flop(10**11)
+    assert rule is not None
+    assert rule.integer("k_joules") == 40
+    assert TREATY.party("nobody.example") is None
+    assert TREATY.third_party(cast.METER) is not None
+    assert TREATY.lab("nobody.example") is None
+    assert TREATY.rule("muf") is None
     with pytest.raises(DocumentError, match="treaty-origin-unknown"):
         TREATY.witness_policy("nobody.example")
 
@@ -137,7 +143,8 @@ def test_named_keys_are_all_ed25519_keys_of_the_document() -> None:
 def test_the_witness_policy_is_satisfied_by_the_quorum_and_not_by_one_fewer() -> None:
     policy = TREATY.witness_policy(cast.VERIFIERS[0])
     keys = [cast.vkey(name, "witness") for name in cast.VERIFIERS]
-    assert policy.satisfied(keys[:3]) and not policy.satisfied(keys[:2])
+    assert policy.satisfied(keys[:3])
+    assert not policy.satisfied(keys[:2])
     assert TREATY.receipt_policy == (3, 3, cast.VERIFIERS)
 
 

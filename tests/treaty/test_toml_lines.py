@@ -248,7 +248,8 @@ def test_a_mistake_is_reported_with_its_code_at_its_line(slip: Slip) -> None:
     assert (line, slip.code) in codes, "\n".join(map(str, loaded.problems))
     found = next(p for p in loaded.problems if (p.line, p.mistake.code) == (line, slip.code))
     assert slip.expected in str(found)
-    assert found.mistake.message and (found.mistake.expected or found.mistake.fix)
+    assert found.mistake.message
+    assert found.mistake.expected or found.mistake.fix
 
 
 def test_a_treaty_with_problems_has_no_document_to_give() -> None:
@@ -292,7 +293,8 @@ def test_a_misspelt_key_names_the_likely_one() -> None:
 def test_a_root_key_below_a_table_is_told_where_it_belongs() -> None:
     text = TEXT.replace('silence = "continue"\n', "").replace("[goals]\n", '[goals]\nsilence = "stop"\n')
     problem = next(p for p in load_toml(text).problems if p.mistake.code == "treaty-unknown-key")
-    assert "above the first [table]" in problem.mistake.fix and "[goals]" in problem.mistake.fix
+    assert "above the first [table]" in problem.mistake.fix
+    assert "[goals]" in problem.mistake.fix
 
 
 def test_a_treaty_too_large_for_a_statement_is_sent_to_the_annexes() -> None:
@@ -307,7 +309,8 @@ def test_a_treaty_too_large_for_a_statement_is_sent_to_the_annexes() -> None:
 )
 def test_hostile_text_is_reported_and_never_raises(text: str) -> None:
     loaded = load_toml(text)
-    assert loaded.document is None and loaded.problems
+    assert loaded.document is None
+    assert loaded.problems
     assert all(problem.line >= 1 and problem.mistake.code for problem in loaded.problems)
 
 
@@ -408,7 +411,7 @@ def _basic(text: str) -> str:
 
 def test_a_problem_reads_as_one_line_and_as_json() -> None:
     problem: Problem = load_toml(TEXT.replace("orders = 2", "orders = 1")).problems[0]
-    assert str(problem).startswith(f"line {problem.line}: treaty-quorum-orders: quorum.orders: ") and "\n" not in str(
-        problem
-    )
-    assert problem.as_dict()["path"] == "quorum.orders" and problem.as_dict()["found"] == "1"
+    assert str(problem).startswith(f"line {problem.line}: treaty-quorum-orders: quorum.orders: ")
+    assert "\n" not in str(problem)
+    assert problem.as_dict()["path"] == "quorum.orders"
+    assert problem.as_dict()["found"] == "1"

@@ -103,7 +103,8 @@ class ReceiptPolicy(NamedTuple):
 
 class TreatyDocument(Terms):
     """One version of a treaty. Build it with ``model_validate`` (wire names), :func:`load_toml` or
-    :meth:`from_canonical`; the attributes of lists are plural, their wire names are singular."""
+    :meth:`from_canonical`; the attributes of lists are plural, their wire names are singular.
+    """
 
     name: TreatyName
     version: Natural

@@ -153,7 +153,7 @@ def _read_toml(text: str) -> tuple[dict[str, object] | None, tuple[Problem, ...]
 
 
 def _toml_hint(written: str, reason: str) -> str:
-    if reason.startswith("Cannot overwrite") or reason.startswith("Cannot declare"):
+    if reason.startswith(("Cannot overwrite", "Cannot declare")):
         return "a key or table is written twice: keep one"
     if "=" not in written and not written.startswith("["):
         return "write key = value; comments begin with #"

@@ -384,7 +384,8 @@ class RuleTerms(Terms):
 
 class Sealing(Terms):
     """``[sealing]``: JSON pointer patterns (``*`` is any one step) that may be sealed; how many verifiers must hold
-    the disclosure."""
+    the disclosure.
+    """
 
     fields: Annotated[tuple[Pointer, ...], LISTED, Field(max_length=64)]
     holders: Natural

@@ -1,10 +1,10 @@
-"""Where in a TOML text each key stands: the line numbers that a negotiator's mistakes are reported by.
+r"""Where in a TOML text each key stands: the line numbers that a negotiator's mistakes are reported by.
 
 ``tomllib`` reads TOML strictly and keeps no positions; libraries that keep them are large. This module is the missing
 half: given a text that ``tomllib`` has *accepted*, it walks the same text once and notes the line of every key. It
 decides nothing about validity and builds no values, so a slip here can misplace a line, never change a treaty.
 
->>> lines = locate('version = 1\\n[[party]]\\nname = "a.example"\\n[[party]]\\n# the other\\nname = "b.example"\\n')
+>>> lines = locate('version = 1\n[[party]]\nname = "a.example"\n[[party]]\n# the other\nname = "b.example"\n')
 >>> lines.of(("party", 1, "name")), lines.of(("party", 1)), lines.of(("party", 1, "key")), lines.of(())
 (6, 4, 4, 1)
 """

@@ -1,7 +1,7 @@
 """``brakeline brake``: draft an order, sign it offline, see whether its quorum is complete.
 
 An order leaves this house as a file. Sending it is not done here, since anyone may do it and it takes the network:
-``brakeline node submit`` (or any gRPC client of ``SubmitBatch``) hands the envelope to the verifiers.
+``brakeline node submit FILE --dir NODE`` (or any gRPC client of ``SubmitBatch``) hands the envelope to the verifiers.
 """
 
 from __future__ import annotations
@@ -260,4 +260,4 @@ def _utc(instant_ms: int) -> str:
 
 
 def _hint(complete: bool, file: Path) -> list[str]:
-    return [f"hand it to the verifiers: brakeline node submit {file}"] if complete else []
+    return [f"hand it to the verifiers: brakeline node submit {file} --dir NODE"] if complete else []
