@@ -169,7 +169,7 @@ def test_a_document_that_is_not_sane_has_no_instance_however_it_is_built() -> No
 
 def test_a_document_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        setattr(TREATY, "version", 2)  # noqa: B010  (a checker would refuse the plain assignment)
+        setattr(TREATY, "version", 2)  # a type checker would refuse the plain assignment
 
 
 def test_any_change_of_any_leaf_changes_the_digest() -> None:
