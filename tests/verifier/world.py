@@ -78,13 +78,13 @@ class World:
             self.authority.cert_pem.write_to_path(directory / "tls/ca.pem")
         return directory
 
-    def server(self, number: int = 0) -> VerifierServer:
-        """Return the verifier *number* of the treaty, not started."""
+    def server(self, number: int = 0, http: str = "127.0.0.1:0") -> VerifierServer:
+        """Return the verifier *number* of the treaty, not started; *http* is where its HTTP side will listen."""
         own = self.document.verifiers[number]
         config = Config(
             name=own.name,
             pin=self.document.digest,
-            listen=Listen(grpc="127.0.0.1:0", http="127.0.0.1:0"),
+            listen=Listen(grpc="127.0.0.1:0", http=http),
             limits=self.limits,
         )
         terms = Terms(cast.treaty_envelope(self.document), self.document, own)
@@ -110,12 +110,18 @@ class Running:
 
 
 @asynccontextmanager
-async def running(world: World, *numbers: int) -> AsyncIterator[list[Running]]:
-    """Run the verifiers *numbers* of *world* (default: all) in this process until the block ends."""
-    servers = [world.server(number) for number in numbers or range(len(world.document.verifiers))]
+async def running(
+    world: World, *numbers: int, peers: Sequence[Running] = (), http: str = "127.0.0.1:0"
+) -> AsyncIterator[list[Running]]:
+    """Run the verifiers *numbers* of *world* (default: all) in this process until the block ends.
+
+    *peers* are further verifiers that run already.
+    """
+    servers = [world.server(number, http) for number in numbers or range(len(world.document.verifiers))]
     started: list[Running] = []
     try:
-        urls = {item.name: await item.start_witness() for item in servers}
+        urls = {item.addresses["name"]: item.addresses["http"] for item in peers}
+        urls |= {item.name: await item.start_witness() for item in servers}
         addresses = await asyncio.gather(*(item.start_log(urls) for item in servers))
         started = [Running(server, address) for server, address in zip(servers, addresses, strict=True)]
         yield started

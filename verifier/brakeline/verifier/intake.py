@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from brakeline.ledger.entry import MAX_ENTRY, Kind
+from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import Admitted, NotYet, Refused, admit
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.register import Register
-from brakeline.treaty.statements import Statement
+from brakeline.treaty.statements import Statement, parse_statement
 
 MAX_ITEMS = 512
 """Attestations in one batch (protocol.md)."""
@@ -101,6 +102,8 @@ def _decide(
             found=f"{size} bytes",
             fix="leave out signatures that no quorum needs",
         )
+    if submission.from_peer and (held := _known(register, envelope)) is not None:
+        return held
     outcome = admit(register, envelope, now_ms=now_ms, from_peer=submission.from_peer)
     if not isinstance(outcome, Admitted):
         return outcome
@@ -109,3 +112,13 @@ def _decide(
     register.record(outcome.statement, index)
     accepted.append(Accepted(submission, outcome.statement, index))
     return Held(outcome.statement.digest, index)
+
+
+def _known(register: Register, envelope: Envelope) -> Held | None:
+    """Whether what a peer logged stands here already: told by payload alone, so without checking signatures again."""
+    try:
+        statement = parse_statement(envelope.payload)
+    except BrakelineError:
+        return None
+    index = register.index_of(statement)
+    return None if index is None else Held(statement.digest, index, known=True)

@@ -14,8 +14,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from brakeline.ledger.entry import Entry, Kind, peer_source
@@ -32,6 +35,7 @@ from brakeline.verifier.mirrors import MirrorCopy
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
 _BATCH = 256
 _MOST_WAITING = 4_096
 _BACKOFF_MOST = 5.0
@@ -55,7 +59,9 @@ class Peers:
 
     def __init__(self, peers: Iterable[Peer], *, submit: Submit, poll_s: float, metrics: Metrics) -> None:
         """Take statements over through *submit*, looking at each peer every *poll_s* seconds."""
-        self._followers = [_Follower(peer, submit, metrics) for peer in peers]
+        held = list(peers)
+        self._threads = ThreadPoolExecutor(max(1, len(held)), "mirror")
+        self._followers = [_Follower(peer, submit, metrics, self._threads) for peer in held]
         self._poll_s = poll_s
 
     def mirrored(self) -> tuple[Mirrored, ...]:
@@ -70,6 +76,12 @@ class Peers:
     def runs(self) -> list[Coroutine[None, None, None]]:
         """Return the coroutines that follow the peers until cancelled."""
         return [self._run(follower) for follower in self._followers]
+
+    def close(self) -> None:
+        """Wait for looks in progress and close all connections. Blocking."""
+        self._threads.shutdown(wait=True)
+        for follower in self._followers:
+            follower.close()
 
     async def _run(self, follower: _Follower) -> None:
         wait = self._poll_s
@@ -86,8 +98,9 @@ class Peers:
 class _Follower:
     """One peer: its mirror, how far its statements were looked at, and those to look at again."""
 
-    def __init__(self, peer: Peer, submit: Submit, metrics: Metrics) -> None:
+    def __init__(self, peer: Peer, submit: Submit, metrics: Metrics, threads: ThreadPoolExecutor) -> None:
         self.peer = peer
+        self._threads = threads
         self.checkpoint = ""
         self._copy: MirrorCopy | None = None
         self._submit = submit
@@ -98,16 +111,34 @@ class _Follower:
 
     async def round(self) -> None:
         """Mirror what is new, then take over what is lacking."""
+        copy = await self._thread(self._open)
+        failure: BrakelineError | OSError | None = None
+        try:
+            await self._thread(copy.update)
+            self._error = ""
+        except (BrakelineError, OSError) as error:
+            failure = error
+        # What is held is embedded and taken over even while the peer is down.
+        if copy.note:
+            self.checkpoint = copy.note.decode("utf-8")
+        self._metrics.mirrored.labels(self.peer.origin).set(copy.size)
+        await self._take_over(copy)
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """Close the connections to the peer."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def _open(self) -> MirrorCopy:
         if self._copy is None:
-            self._copy = await asyncio.to_thread(
-                MirrorCopy, self.peer.origin, self.peer.url, self.peer.directory, self.peer.log_key, self.peer.policy
-            )
-        note = await asyncio.to_thread(self._copy.update)
-        if note:
-            self.checkpoint = note.decode("utf-8")
-        self._metrics.mirrored.labels(self.peer.origin).set(self._copy.size)
-        self._error = ""
-        await self._take_over(self._copy)
+            peer = self.peer
+            self._copy = MirrorCopy(peer.url, peer.directory, peer.log_key, peer.policy)
+        return self._copy
+
+    async def _thread(self, function: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def failed(self, error: BrakelineError | OSError) -> None:
         """Count a failed round; log it when it is news."""
@@ -120,11 +151,11 @@ class _Follower:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), _BATCH):
             indices = waiting[start : start + _BATCH]
-            entries = [entry for index in indices for entry in await asyncio.to_thread(copy.entries, index, index + 1)]
+            entries = [entry for index in indices for entry in await self._thread(partial(copy.entries, index, index + 1))]
             await self._offer(entries, waiting[start:])
         while self._next < copy.size and len(self._waiting) < _MOST_WAITING:
             stop = min(self._next + _BATCH, copy.size)
-            entries = await asyncio.to_thread(copy.entries, self._next, stop)
+            entries = await self._thread(partial(copy.entries, self._next, stop))
             await self._offer(entries, [])
             self._next = stop
 

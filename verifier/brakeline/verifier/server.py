@@ -90,6 +90,8 @@ class VerifierServer:
         self._http: _Http | None = None
         self._rpc: RpcServer | None = None
         self._writer: Writer | None = None
+        self._peers: Peers | None = None
+        self._stopped = False
         self._storage: Storage | None = None
         self._client = make_client(config.limits.cosign_timeout_ms / 1000)
         document = terms.document
@@ -156,12 +158,17 @@ class VerifierServer:
             task.result()
 
     async def stop(self) -> None:
-        """Drain calls, finish the commit in progress, close the stores; the witness goes last."""
+        """Drain calls, finish the commit in progress, close the stores; the witness goes last. Once."""
+        if self._stopped:
+            return
+        self._stopped = True
         if self._rpc is not None:
             await self._rpc.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._peers is not None:
+            await asyncio.to_thread(self._peers.close)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
         await self._client.aclose()
@@ -231,7 +238,7 @@ class VerifierServer:
             poll_s=self._limits.poll_ms / 1000,
             metrics=self.metrics,
         )
-        self._writer = writer
+        self._writer, self._peers = writer, peers
         return peers, writer
 
     async def _start_rpc(self, state: LogState, storage: Storage, writer: Writer, feed: Feed) -> dict[str, str]:
