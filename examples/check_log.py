@@ -355,6 +355,7 @@ class LogCheck:
                 need(size <= index, "heartbeat", "embeds a checkpoint of the future")
                 need(tree_root(self.levels, size) == signed_root, "fork", f"another root was signed at size {size}")
             self.checked["embedded checkpoints"] += 1
+        return None
 
     def check_statement(self, index: int, now: int, kind: int, data: bytes) -> None:
         """Signatures by known keys in their role, canonical payload, chain, time; then its books."""
@@ -447,6 +448,7 @@ class LogCheck:
                 text = f"{usage['author']}, period from {usage['start']}: {rest} chip-ms of {name} not accounted for"
                 self.say("finding", "imbalance", text, index)
         self.checked["open books"] += 1
+        return None
 
 
 def check(log: Path, treaty: Path, pin: str) -> dict[str, Any]:

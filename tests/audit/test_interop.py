@@ -10,8 +10,8 @@ from brakeline.ledger.vkey import VKey
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import Enrolment, parse_statement
 from google.protobuf import json_format
-from in_toto_attestation.v1 import statement_pb2  # type: ignore[import-untyped]  # it ships no types
-from in_toto_attestation.v1.statement import Statement  # type: ignore[import-untyped]
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
 from securesystemslib import dsse, exceptions
 from securesystemslib.signer import Key
 

@@ -1,4 +1,4 @@
-"""The exit code is a table; the report's JSON is restricted, and its pages show what it says and nothing from outside."""
+"""The exit code is a table; the report's JSON is restricted; its pages show what it says, nothing from outside."""
 
 from __future__ import annotations
 

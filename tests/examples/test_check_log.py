@@ -74,7 +74,8 @@ def test_an_honest_log_is_reproduced(checker: ModuleType, tmp_path: Path) -> Non
     world = worlds.honest()
     for index, log in enumerate(world.logs):
         report = run(checker, world, tmp_path / str(index), index)
-        assert report["exit"] == 0 and report["problems"] == []
+        assert report["exit"] == 0
+        assert report["problems"] == []
         assert report["checked"]["entries"] == len(log.entries)
         assert report["checked"]["open books"] == 6
 
@@ -98,7 +99,7 @@ def test_logs_of_every_shape_of_tree_are_read(checker: ModuleType, tmp_path: Pat
 
 
 def test_another_pin_is_refused(checker: ModuleType, exported: tuple[Path, worlds.World]) -> None:
-    root, world = exported
+    root, _world = exported
     report = checker.check(root / cast.VERIFIERS[0], root / "treaty.json", "0" * 64)
     assert (report["exit"], levels(report)) == (3, {("unreadable", "pin")})
 
@@ -233,7 +234,8 @@ def test_the_command_prints_and_exits(exported: tuple[Path, worlds.World]) -> No
     report = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=True)
     assert json.loads(report.stdout)["origin"] == cast.VERIFIERS[1]
     gone = subprocess.run([*command[:2], str(root / "gone"), *command[3:]], capture_output=True, text=True, check=False)
-    assert gone.returncode == 3 and "cannot read checkpoint" in gone.stdout
+    assert gone.returncode == 3
+    assert "cannot read checkpoint" in gone.stdout
 
 
 def toml(value: JsonObject) -> str:

@@ -27,7 +27,7 @@ def log_files(log: Path) -> list[str]:
 
 
 def flip(source: Path, target: Path, file: str, at: int, mask: int) -> Flip:
-    """Copy the log *source* to *target* (replaced) with the byte of *file* at *at* (modulo its size) xored by *mask*."""
+    """Copy the log *source* to *target* (replaced), the byte of *file* at *at* (modulo its size) xored by *mask*."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
     data = bytearray((target / file).read_bytes())

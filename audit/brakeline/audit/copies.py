@@ -119,7 +119,7 @@ def compare_copies(first: Copy, second: Copy) -> Problem | None:
         return None
     return Problem(
         "log-forked",
-        f"{first.report.origin} signed two histories: the checkpoints of {first.report.source} and {second.report.source}",
+        f"{first.report.origin} signed two histories, shown by {first.report.source} and {second.report.source}",
         f"one root at size {small.size}",
         f"{small.checkpoint.root.hex()} and {root.hex()}",
         "keep both copies: the two signed checkpoints are the evidence",

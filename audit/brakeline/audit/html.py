@@ -13,14 +13,19 @@ from brakeline.audit.report import AuditReport, FindingReport, LogReport, LogSta
 from brakeline.audit.text import MEANING, instant
 
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1a1a1a;--soft:#5a5a5a;--line:#d6d6d6;--back:#fff;--good:#1b6e3c;--bad:#a3161a;--open:#8a5a00}
-@media(prefers-color-scheme:dark){:root{--ink:#eee;--soft:#aaa;--line:#444;--back:#161616;--good:#6fcf97;--bad:#ff8a80;--open:#f2c14e}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);max-width:62rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark;--ink:#1a1a1a;--soft:#5a5a5a;--line:#d6d6d6;--back:#fff;
+--good:#1b6e3c;--bad:#a3161a;--open:#8a5a00}
+@media(prefers-color-scheme:dark){:root{--ink:#eee;--soft:#aaa;--line:#444;--back:#161616;
+--good:#6fcf97;--bad:#ff8a80;--open:#f2c14e}}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);
+max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .5rem;border-bottom:1px solid var(--line)}
-table{border-collapse:collapse;width:100%;font-size:.92rem}th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;
-border-bottom:1px solid var(--line)}code{font-size:.85em;overflow-wrap:anywhere}.soft{color:var(--soft)}
+table{border-collapse:collapse;width:100%;font-size:.92rem}
+th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}
+code{font-size:.85em;overflow-wrap:anywhere}.soft{color:var(--soft)}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(16rem,1fr));gap:1rem;margin:1.2rem 0}
-.fact{border:1px solid var(--line);border-top:.35rem solid var(--tone);padding:.7rem .9rem}.fact b{display:block;font-size:1.15rem}
+.fact{border:1px solid var(--line);border-top:.35rem solid var(--tone);padding:.7rem .9rem}
+.fact b{display:block;font-size:1.15rem}
 .good{--tone:var(--good)}.bad{--tone:var(--bad)}.open{--tone:var(--open)}
 @media print{body{margin:0;max-width:none}h2{break-after:avoid}tr,.fact{break-inside:avoid}}
 """
@@ -48,11 +53,12 @@ def render(report: AuditReport, *, title: str = "Audit of a treaty's logs", comm
         "<h2>Recompute it</h2>",
         f"<p>Treaty digest (the pin): <code>{escape(report.pin)}</code></p>",
         f"<p><code>{escape(command)}</code></p>" if command else "",
-        '<p class="soft">A finding is named by the SHA-256 of its canonical JSON; statements by the SHA-256 of their payload. '
+        '<p class="soft">A finding is named by the SHA-256 of its canonical JSON, a statement by that of its payload. '
         "Software never pronounces non-compliance: a referral is the strongest thing it says.</p>",
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{"".join(body)}</body></html>\n'
+    page = f"<head>{head}<style>{_STYLE}</style></head><body>{''.join(body)}</body>"
+    return f'<!doctype html><html lang="en">{page}</html>\n'
 
 
 def _facts(report: AuditReport) -> str:

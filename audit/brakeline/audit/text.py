@@ -77,9 +77,8 @@ def _findings(console: Console, findings: tuple[FindingReport, ...]) -> None:
         return
     console.print(f"[bold]findings[/] {len(findings)}")
     for item in findings:
-        console.print(
-            f"  [bold]{item.body['severity']}[/] {item.body['rule']}: {escape(item.sentence)} [dim]{item.digest[:16]}[/]"
-        )
+        head = f"  [bold]{item.body['severity']}[/] {item.body['rule']}"
+        console.print(f"{head}: {escape(item.sentence)} [dim]{item.digest[:16]}[/]")
 
 
 def _problems(console: Console, title: str, problems: tuple[Problem, ...]) -> None:
