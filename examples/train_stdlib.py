@@ -3,8 +3,8 @@
     python examples/train_stdlib.py --steps 200
     brakeline node meter --dir node -- python examples/train_stdlib.py --steps 0 --throttle 0.3
 
-It is a byte-level language model in plain NumPy: the last ``CONTEXT`` bytes, each embedded in ``EMBED`` numbers, through
-one hidden layer of ``--hidden`` tanh units, to the next byte; cross-entropy loss, Adam. The same seed gives the same
+It is a byte-level language model in plain NumPy: the last ``CONTEXT`` bytes, each embedded in ``EMBED`` numbers,
+through one hidden layer of ``--hidden`` tanh units, to the next byte; cross-entropy loss, Adam. The same seed gives the same
 weights, bit for bit, on one machine: one BLAS thread, one random generator whose state is saved with the weights.
 
 Model FLOP are counted from the shapes of the matrix products (2 m n k each; forward once, backward twice, the
@@ -31,6 +31,7 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from brakeline.node.hook import Hook
@@ -120,7 +121,9 @@ class Model:
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return everything that training continues from, by name."""
         parts = {"weights": self.weights, "first": self.first, "second": self.second}
-        found: dict[str, NDArray[np.generic]] = {f"{p}.{n}": v for p, values in parts.items() for n, v in values.items()}
+        found: dict[str, NDArray[np.generic]] = {
+            f"{p}.{n}": v for p, values in parts.items() for n, v in values.items()
+        }
         state = json.dumps(self.random.bit_generator.state, sort_keys=True).encode()
         return {**found, "step": np.array(self.step, np.int64), "random": np.frombuffer(state, np.uint8)}
 
@@ -134,7 +137,7 @@ class Model:
     def save(self, path: Path) -> None:
         """Write a checkpoint whole: the old one or the new one is there, never half of one."""
         temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez(temporary, **self.arrays())
+        np.savez(temporary, **cast("dict[str, Any]", self.arrays()))
         temporary.replace(path)
 
     @classmethod

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from brakeline.node.setup import Plan, make_node, open_site
 from brakeline.node.site import Site
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.statements import Statement, Usage, parse_statement
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.statements import Statement, Usage, parse_statement
 from brakeline.treaty.strictjson import JsonValue
+
 from tests.support import cast
 
 ROOT = Path(__file__).parents[2]
@@ -37,14 +38,19 @@ def treaty(start: int, **changes: JsonValue) -> TreatyDocument:
     return cast.document(grid={"start": start, "period_ms": PERIOD_MS}, **changes)
 
 
+def issue(authority: trustme.CA, folder: Path) -> Path:
+    """Write tls.pem, tls.key and ca.pem of the cast's first lab into *folder*, and return it."""
+    folder.mkdir(parents=True)
+    certificate = authority.issue_cert(cast.LABS[0])
+    (folder / "tls.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+    certificate.private_key_pem.write_to_path(folder / "tls.key")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    return folder
+
+
 def make(folder: Path, document: TreatyDocument, authority: trustme.CA, *, clock: Callable[[], int] = now_ms) -> Site:
     """Make the node of the cast's first site below *folder*, owing books from period 0 on; its journal is open."""
-    tls = folder / "issued"
-    tls.mkdir(parents=True)
-    certificate = authority.issue_cert(cast.LABS[0])
-    (tls / "tls.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
-    certificate.private_key_pem.write_to_path(tls / "tls.key")
-    authority.cert_pem.write_to_path(tls / "ca.pem")
+    tls = issue(authority, folder / "issued")
     plan = Plan(cast.SITE, (("cpu-core", cast.CHIPS),), {}, tls, effective_period=0)
     envelope = cast.treaty_envelope(document).to_dsse_json()
     root = cast.signer(cast.LABS[0])
@@ -52,29 +58,45 @@ def make(folder: Path, document: TreatyDocument, authority: trustme.CA, *, clock
 
 
 @asynccontextmanager
-async def serving(folder: Path, addresses: dict[str, str] | None = None) -> AsyncIterator[Site]:
+async def running(folder: Path, addresses: dict[str, str] | None = None) -> AsyncGenerator[tuple[Site, Node]]:
     """Run the node of *folder* in this process until the block ends (then flush it, as SIGTERM does)."""
     config, site = open_site(folder, None, now_ms)
     config = NodeConfig.model_validate({**config.model_dump(by_alias=True), "verifiers": addresses or {}})
-    node = Node(folder, config, site, TlsFiles.within(folder / "tls").credentials(), now_ms)
+    node = Node(folder, config, site, TlsFiles.within(folder / "tls").credentials(), now_ms, flush_s=0.2)
     ready, stop = asyncio.Event(), asyncio.Event()
-    running = asyncio.create_task(node.run(ready.set, stop))
+    task = asyncio.create_task(node.run(ready.set, stop))
     try:
         waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
-        yield site
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        yield site, node
     finally:
         stop.set()
-        await running
+        await task
         site.journal.close()
+
+
+@asynccontextmanager
+async def serving(folder: Path, addresses: dict[str, str] | None = None) -> AsyncGenerator[Site]:
+    """As :func:`running`, for those who only look at the site."""
+    async with running(folder, addresses) as (site, _):
+        yield site
 
 
 async def metered(folder: Path, *command: str, options: tuple[str, ...] = ()) -> asyncio.subprocess.Process:
     """Start ``brakeline node meter`` around a command."""
     return await asyncio.create_subprocess_exec(
-        *PROGRAM, "meter", "--dir", str(folder), *options, "--", *command, stdout=asyncio.subprocess.PIPE, env={**os.environ}
+        *PROGRAM,
+        "meter",
+        "--dir",
+        str(folder),
+        *options,
+        "--",
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ},
     )
 
 

@@ -23,7 +23,8 @@ def recordings(draw: st.DrawFn, periods: int = 3) -> list[list[Sample]]:
     """Some sessions' samples over a few periods: counters that grow by anything, at uneven times."""
     sessions: list[list[Sample]] = []
     for _ in range(draw(st.integers(0, 4))):
-        at, busy, flop, samples = draw(st.integers(0, PERIOD * periods)), 0, 0, []
+        at, busy, flop = draw(st.integers(0, PERIOD * periods)), 0, 0
+        samples: list[Sample] = []
         for n in range(1, draw(st.integers(0, 12)) + 1):
             workload, activity = draw(st.sampled_from(LABELS))
             samples.append(Sample(n, at, busy, workload, activity, n, flop, n))
@@ -34,19 +35,21 @@ def recordings(draw: st.DrawFn, periods: int = 3) -> list[list[Sample]]:
     return sessions
 
 
-def run(sessions: list[list[Sample]], periods: int, chips: tuple[ChipBook, ...], line_count: int = 8) -> tuple[list[list[tuple[str, int, int]]], list[BookedSoFar]]:
+def run(
+    sessions: list[list[Sample]], periods: int, chips: tuple[ChipBook, ...], line_count: int = 8
+) -> tuple[list[list[tuple[str, int, int]]], list[BookedSoFar]]:
     """Book period after period; check each against its inventory and its table."""
     booked = [BookedSoFar(f"{i:032x}") for i in range(len(sessions))]
     found: list[list[tuple[str, int, int]]] = []
     for period in range(periods):
-        given_ = tuple(
-            SessionSamples(b, s[0].at if s else 0, tuple(s)) for b, s in zip(booked, sessions, strict=True)
-        )
+        given_ = tuple(SessionSamples(b, s[0].at if s else 0, tuple(s)) for b, s in zip(booked, sessions, strict=True))
         books = book(period * PERIOD, (period + 1) * PERIOD, given_, chips, line_count=line_count)
         booked = list(books.booked)
         assert len(books.lines) <= line_count
         for group in chips:
-            placed = sum(t.value.value for line in books.lines for t in line.chip_ms if t.chip_class == group.chip_class)
+            placed = sum(
+                t.value.value for line in books.lines for t in line.chip_ms if t.chip_class == group.chip_class
+            )
             assert placed == len(group.serials) * PERIOD
         rows = [json.loads(row) for row in books.rows]
         for line in books.lines:
@@ -61,13 +64,20 @@ def run(sessions: list[list[Sample]], periods: int, chips: tuple[ChipBook, ...],
         for row in books.rows:
             frontier.append(leaf_hash(row))
         assert (books.table.root, books.table.rows) == (frontier.root().hex(), len(books.rows))
-        found.append([(x.activity, sum(t.value.value for t in x.chip_ms), x.flop_model.value if x.flop_model else 0) for x in books.lines])
+        found.append(
+            [
+                (x.activity, sum(t.value.value for t in x.chip_ms), x.flop_model.value if x.flop_model else 0)
+                for x in books.lines
+            ]
+        )
     return found, booked
 
 
 @settings(max_examples=60, deadline=None)
 @given(recordings(), st.sampled_from([(CORES,), (CORES, OTHERS)]), st.integers(3, 8))
-def test_lines_sum_to_inventory_times_period_by_class(sessions: list[list[Sample]], chips: tuple[ChipBook, ...], line_count: int) -> None:
+def test_lines_sum_to_inventory_times_period_by_class(
+    sessions: list[list[Sample]], chips: tuple[ChipBook, ...], line_count: int
+) -> None:
     run(sessions, 3, chips, line_count)
 
 
@@ -83,12 +93,26 @@ def test_every_flop_is_booked_once_and_chip_time_is_never_invented(sessions: lis
 
 def test_a_period_boundary_between_two_samples_divides_what_they_count() -> None:
     curve = Curve(0, [(1_000, 0), (2_000, 300), (2_000, 300), (3_001, 500)])
-    assert [curve.at(t) for t in (0, 999, 1_000, 1_500, 1_999, 2_000, 2_500, 3_001, 9_000)] == [0, 0, 0, 150, 299, 300, 399, 500, 500]
+    assert [curve.at(t) for t in (0, 999, 1_000, 1_500, 1_999, 2_000, 2_500, 3_001, 9_000)] == [
+        0,
+        0,
+        0,
+        150,
+        299,
+        300,
+        399,
+        500,
+        500,
+    ]
 
 
 def test_counters_that_arrive_late_are_booked_in_the_next_period() -> None:
     first = [Sample(1, 0, 0, "lm", Activity.TRAINING), Sample(2, 1_000, 500, "lm", Activity.TRAINING, 5, 50)]
-    late = [*first, Sample(3, 3_900, 2_000, "lm", Activity.TRAINING, 20, 200), Sample(4, 4_500, 2_100, "lm", Activity.TRAINING, 21, 210)]
+    late = [
+        *first,
+        Sample(3, 3_900, 2_000, "lm", Activity.TRAINING, 20, 200),
+        Sample(4, 4_500, 2_100, "lm", Activity.TRAINING, 21, 210),
+    ]
     one = book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, tuple(first)),), (CORES,))
     two = book(PERIOD, 2 * PERIOD, (SessionSamples(one.booked[0], 0, tuple(late)),), (CORES,))
     training = [next(x for x in b.lines if x.activity is Activity.TRAINING) for b in (one, two)]
@@ -105,14 +129,18 @@ def test_time_without_a_meter_is_unattributed() -> None:
 
 def test_flop_just_after_a_boundary_do_not_exceed_the_peak_for_want_of_a_clock_tick() -> None:
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING, 0, 0), Sample(2, 10, 0, "lm", Activity.TRAINING, 1, 10**9))
-    (line,) = [x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model]
+    (line,) = [
+        x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
+    ]
     assert line.flop_model is not None
     assert line.flop_model.value * 1000 <= line.chip_ms[0].value.value * CORES.peak_flop_per_s
 
 
 def test_flop_far_beyond_the_peak_are_left_to_show() -> None:
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING, 0, 0), Sample(2, 100, 10, "lm", Activity.TRAINING, 1, 10**14))
-    (line,) = [x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model]
+    (line,) = [
+        x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
+    ]
     assert line.flop_model is not None
     assert line.flop_model.value * 1000 > line.chip_ms[0].value.value * CORES.peak_flop_per_s
 
@@ -131,4 +159,5 @@ def test_hardware_flop_are_booked_only_where_a_utilisation_was_measured() -> Non
     measured = ChipBook("cpu-core", ("a", "b"), 10**11, 100, 10, Rational(3, 10))
     assert book(0, PERIOD, sessions, (CORES,)).lines[0].flop_hardware is None
     (line,) = [x for x in book(0, PERIOD, sessions, (measured,)).lines if x.activity is Activity.TRAINING]
-    assert line.flop_hardware is not None and line.flop_hardware.value == 3 * 10**10
+    assert line.flop_hardware is not None
+    assert line.flop_hardware.value == 3 * 10**10

@@ -1,4 +1,4 @@
-"""The hook in a real process over a real Unix socket: stops within one step, survives the node, costs nothing without."""
+"""The hook in a real process over a real Unix socket: stops within one step, survives the node."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from brakeline.node import channel
 from brakeline.node.hook import ENVIRONMENT, Hook
 from brakeline.treaty.statements import Activity
+
 from tests.node.house import until
 
 ORDER = "a" * 64
@@ -39,8 +40,8 @@ while True:
 class Desk:
     """A node's end of the socket that only writes down what it hears."""
 
-    heard: list[channel.Message] = field(default_factory=list)
-    peers: list[channel.Peer] = field(default_factory=list)
+    heard: list[channel.Message] = field(default_factory=list[channel.Message])
+    peers: list[channel.Peer] = field(default_factory=list[channel.Peer])
 
     async def serve(self, peer: channel.Peer) -> None:
         self.peers.append(peer)
@@ -58,7 +59,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def listening(path: Path, desk: Desk) -> AsyncIterator[None]:
+async def listening(path: Path, desk: Desk) -> AsyncGenerator[None]:
     server = await channel.serve(path, desk.serve)
     try:
         yield
@@ -69,12 +70,13 @@ async def listening(path: Path, desk: Desk) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def looping(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def looping(path: Path) -> AsyncGenerator[asyncio.subprocess.Process]:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LOOP, stdout=asyncio.subprocess.PIPE, env={**os.environ, ENVIRONMENT: str(path)}
     )
     try:
-        assert child.stdout is not None and await child.stdout.readline() == b"up\n"
+        assert child.stdout is not None
+        assert await child.stdout.readline() == b"up\n"
         yield child
     finally:
         child.kill()
@@ -134,7 +136,8 @@ def test_a_hook_survives_the_node_and_says_again_where_it_stopped(tmp_path: Path
 def test_without_a_node_a_hook_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     with Hook.connect(workload="w") as hook:
-        assert all(hook.step(flop=1) for _ in range(100)) and hook.wait(0)
+        assert all(hook.step(flop=1) for _ in range(100))
+        assert hook.wait(0)
         hook.stopped(step=1)
     with Hook.connect(workload="w", path=str(tmp_path / "nobody"), wait_s=0) as away:
         assert all(away.step(flop=1) for _ in range(100))

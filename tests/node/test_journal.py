@@ -46,7 +46,8 @@ def test_a_killed_writer_never_signs_two_payloads_for_one_position(tmp_path: Pat
         child = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(tmp_path / "journal.db"), str(world)], stdout=subprocess.PIPE
         )
-        assert child.stdout is not None and child.stdout.readline() == b"up\n"
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
         time.sleep(rng.random() / 20)
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -56,7 +57,8 @@ def test_a_killed_writer_never_signs_two_payloads_for_one_position(tmp_path: Pat
         sequence, digest, signature = json.loads(line)
         signed.setdefault(sequence, set()).add((digest, signature))
     assert all(len(versions) == 1 for versions in signed.values())
-    assert sorted(signed) == list(range(len(signed))) and len(signed) > 15
+    assert sorted(signed) == list(range(len(signed)))
+    assert len(signed) > 15
     with Journal(tmp_path / "journal.db") as journal:
         kept = {item.sequence for item in journal.envelopes()} | {item.sequence for item in journal.unsigned()}
         assert kept >= set(signed)
@@ -87,10 +89,11 @@ def test_a_position_a_period_and_an_order_are_each_taken_once(journal: Journal) 
 
 
 def test_a_full_disk_reserves_nothing_and_says_so(journal: Journal) -> None:
-    journal._db.execute("PRAGMA max_page_count=30")  # what a full disk looks like to SQLite
+    journal.limit_pages(30)  # what a full disk looks like to SQLite
     with pytest.raises(JournalError, match="journal-io"):
         journal.reserve(Reserved(0, "a" * 64, os.urandom(400_000)))
-    assert journal.head()[0] == 0 and journal.unsigned() == []
+    assert journal.head()[0] == 0
+    assert journal.unsigned() == []
     journal.close()
 
 
@@ -103,7 +106,8 @@ def test_samples_repeated_by_a_meter_count_once_and_an_early_one_opens_the_sessi
     assert journal.open_session(hello, 9_000) == 5
     (found,) = journal.samples_between(2_500, 3_500)
     assert found.opened_at == 1_000
-    assert [s.n for s in found.samples] == [2, 3, 4] and found.samples[0] == samples[1]
+    assert [s.n for s in found.samples] == [2, 3, 4]
+    assert found.samples[0] == samples[1]
     journal.close()
 
 

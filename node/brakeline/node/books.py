@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -130,6 +130,8 @@ def book(
     """Return the books of [*start*, *end*) (Unix ms) of a site.
 
     Args:
+        start: of the period.
+        end: of the period.
         sessions: every session with something to book, in a fixed order.
         chips: by class; the first class is the one that the process meter meters, the others are booked idle.
         slots: into how many slots the period is cut for the table.
@@ -242,20 +244,25 @@ class _Day:
 
 def _merged(amounts: dict[Label, _Amount], line_count: int) -> dict[Label, _Amount]:
     """Return at most *line_count* labels: the smallest merged by activity, then, if need be, into unattributed."""
-    merged = dict(amounts)
-    for fold in (lambda label: ("small", label[1]), lambda _: UNATTRIBUTED):
-        while len(merged) > max(2, line_count):
-            candidates = [label for label in merged if label[1] is not Activity.IDLE and fold(label) != label]
-            if not candidates:
-                break
-            # one more than the excess, because the merged line needs a place itself
-            excess = sorted(candidates, key=lambda label: (sum(merged[label].busy), label))
-            excess = excess[: len(merged) - max(2, line_count) + 1]
-            for label in excess:
-                amount = merged.pop(label)
-                into = merged.setdefault(fold(label), _Amount([0] * len(amount.busy)))
-                into.add(amount)
+    most = max(2, line_count)
+    by_activity = _fold(amounts, most, lambda label: ("small", label[1]))
+    merged = _fold(by_activity, most, lambda label: UNATTRIBUTED)
     return dict(sorted(merged.items(), key=lambda item: (_ORDER.index(item[0][1]), item[0][0])))
+
+
+def _fold(amounts: dict[Label, _Amount], most: int, into: Callable[[Label], Label]) -> dict[Label, _Amount]:
+    """Merge the smallest labels *into* others until there are at most *most*, or nothing is left to merge."""
+    merged = dict(amounts)
+    while len(merged) > most:
+        candidates = [label for label in merged if label[1] is not Activity.IDLE and into(label) != label]
+        if not candidates:
+            break
+        # one more than the excess, because the merged line needs a place itself
+        smallest = sorted(candidates, key=lambda label: (sum(merged[label].busy), label))[: len(merged) - most + 1]
+        for label in smallest:
+            amount = merged.pop(label)
+            merged.setdefault(into(label), _Amount([0] * len(amount.busy))).add(amount)
+    return merged
 
 
 def _rows(edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount]) -> list[bytes]:
@@ -283,7 +290,9 @@ def _lines(
 ) -> list[UsageLine]:
     span = edges[-1] - edges[0]
     lines: list[UsageLine] = []
-    others = [ChipTime.model_validate({"class": c.chip_class, "value": ChipMs(len(c.serials) * span)}) for c in chips[1:]]
+    others = [
+        ChipTime.model_validate({"class": c.chip_class, "value": ChipMs(len(c.serials) * span)}) for c in chips[1:]
+    ]
     millijoules = sum(c.idle_watts * len(c.serials) * span for c in chips[1:])
     carried = 0
     idle_first = sorted(amounts, key=lambda label: label != IDLE) if IDLE in amounts or not others else [IDLE, *amounts]

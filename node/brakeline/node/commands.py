@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -156,7 +156,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
         lines = [
             f"site          {value['site']}",
             f"booked up to  period {value['last_period']}",
-            f"receipts      {value['with_receipt_quorum']} of {len(held)} statements at {document.quorum.receipts} verifiers",
+            f"receipts      {value['with_receipt_quorum']} of {len(held)} statements at the quorum",
             *(
                 f"  {name}: {p[Delivery.RECEIVED]} received, {p[Delivery.PENDING]} pending, {p[Delivery.OPEN]} open,"
                 f" {p[Delivery.REFUSED]} refused"
@@ -169,7 +169,9 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
 @app.command(epilog="Example: brakeline node submit order.dsse.json --dir node")
 def submit(
     file: Annotated[Path, typer.Argument(help="An envelope (DSSE JSON): an order, evidence, an enrolment.")],
-    folder: Annotated[Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")
+    ] = None,
     treaty: Annotated[Path | None, typer.Option(help="Without --dir: the signed treaty.")] = None,
     pin: Annotated[str | None, typer.Option(help="Without --dir: its digest.")] = None,
     tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
@@ -285,7 +287,7 @@ def _log_as_json() -> None:
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def _reported() -> Generator[None]:
     """Print an error that a person should see on standard error, and exit with 3."""
     from brakeline.ledger.errors import BrakelineError
 
@@ -293,8 +295,8 @@ def _reported() -> Iterator[None]:
         yield
     except (BrakelineError, OSError, ExceptionGroup) as error:
         first: BaseException = error
-        while isinstance(first, ExceptionGroup):  # a task of the service failed
-            first = first.exceptions[0]
+        while isinstance(first, BaseExceptionGroup):  # a task of the service failed
+            first = cast("BaseExceptionGroup[BaseException]", first).exceptions[0]
         if not isinstance(first, BrakelineError | OSError):
             raise
         typer.echo(str(first) if isinstance(first, BrakelineError) else f"file-error: {first}", err=True)

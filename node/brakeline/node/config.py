@@ -85,7 +85,9 @@ class NodeConfig(_Part):
     def utilisation(self) -> dict[str, Rational]:
         """Return class -> measured utilisation, where there is one."""
         return {
-            c.chip_class: Rational(c.utilisation.numerator, c.utilisation.denominator) for c in self.chips if c.utilisation
+            c.chip_class: Rational(c.utilisation.numerator, c.utilisation.denominator)
+            for c in self.chips
+            if c.utilisation
         }
 
     def serials(self, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -103,7 +105,10 @@ def read_serials(path: Path) -> tuple[str, ...]:
         names = tuple(sorted((line.strip() for line in path.read_text().splitlines() if line.strip()), key=str.encode))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            code="config-serials", message="serial numbers cannot be read", found=f"{path}: {error}", expected="a text file"
+            code="config-serials",
+            message="serial numbers cannot be read",
+            found=f"{path}: {error}",
+            expected="a text file",
         ) from None
     if len(set(names)) != len(names):
         raise ConfigError(

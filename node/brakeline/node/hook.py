@@ -100,7 +100,10 @@ class Hook:
             if self._socket is not None:
                 self._receive()
             if self._order is not None and self._label == PAUSED:
-                self._label, self._ran_on = self._activity, True  # the program goes on all the same: booked as what it is
+                self._label, self._ran_on = (
+                    self._activity,
+                    True,
+                )  # the program goes on all the same: booked as what it is
             elif self._order is not None and not self._ran_on:
                 self._queue_sample()  # what was used until now was the activity; saving and waiting are not
                 self._label = PAUSED

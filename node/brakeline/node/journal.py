@@ -4,7 +4,7 @@
 whereabouts, orders seen, where workloads stopped. Through APSW (its own SQLite; Python's bundled one has a WAL bug),
 WAL, ``synchronous=FULL``, one process at a time.
 
-*The rule it exists for*: a position of the site's chain is reserved with the exact payload bytes (:meth:`Journal.reserve`),
+*The rule it exists for*: a position of the site's chain is reserved with the exact payload (:meth:`Journal.reserve`),
 durably, *before* anything is signed. After a crash :meth:`Journal.unsigned` returns those bytes; Ed25519 is
 deterministic, so signing them again yields the same signature, and no position is ever signed with two payloads. A
 usage statement also reserves its period: a second one for the same period cannot be reserved.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
@@ -137,7 +137,8 @@ class Journal:
     def _open(self, path: Path, read_only: bool) -> None:
         with _errors(path):
             flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
-            self._db = apsw.Connection(str(path), flags=flags)
+            # Any: the types of apsw name typing constructs that pyright cannot follow
+            self._db: Any = apsw.Connection(str(path), flags=flags)
             self._db.set_busy_timeout(5000)
             if read_only:
                 self._db.execute("PRAGMA query_only=1")
@@ -214,11 +215,14 @@ class Journal:
         return [Session(r[0], r[1], Activity(r[2]), *r[3:]) for r in rows]
 
     def samples_between(self, start: int, end: int) -> list[SessionSamples]:
-        """Return what the books of [start, end) need of each session not yet booked to its end: the samples inside,
-        the last one before and the first one after, what was booked, and when its meter was lost."""
+        """Return what the books of [start, end) need of each session that is not booked to its end.
+
+        That is: the samples inside, the last one before and the first one after, what was booked, and when its meter
+        was lost.
+        """
         sessions = self._rows(
-            "SELECT id, busy, flop, tokens, ended_at, lost, opened_at FROM session s WHERE opened_at < ? AND (ended_at IS NULL "
-            "OR ended_at >= ? OR busy < (SELECT max(busy) FROM sample WHERE session = s.id)) ORDER BY opened_at, id",
+            "SELECT id, busy, flop, tokens, ended_at, lost, opened_at FROM session s "
+            "WHERE opened_at < ? AND (ended_at IS NULL OR ended_at >= ? OR busy < (SELECT max(busy) FROM sample WHERE session = s.id)) ORDER BY opened_at, id",
             end,
             start,
         )
@@ -344,7 +348,8 @@ class Journal:
         """Note (outbox id, state, receipt path or reason) of several envelopes with one verifier."""
         with self._change():
             self._db.executemany(
-                "INSERT INTO delivery VALUES(?,?,?,?) ON CONFLICT DO UPDATE SET state=excluded.state, detail=excluded.detail",
+                "INSERT INTO delivery VALUES(?,?,?,?) "
+                "ON CONFLICT DO UPDATE SET state=excluded.state, detail=excluded.detail",
                 [(verifier, key, state.value, detail) for key, state, detail in results],
             )
 
@@ -355,7 +360,7 @@ class Journal:
             "AND d.verifier = ? GROUP BY 1",
             verifier,
         )
-        return {state: 0 for state in Delivery} | {Delivery(state): count for state, count in rows}
+        return dict.fromkeys(Delivery, 0) | {Delivery(state): count for state, count in rows}
 
     def delivery(self, verifier: str, digest: str) -> tuple[Delivery, str]:
         """Return how far the envelope of a statement has come with *verifier*, and the receipt's path or the reason."""
@@ -382,11 +387,13 @@ class Journal:
         with self._change():
             values = (digest, body, seen_at, source)
             self._db.execute("INSERT OR IGNORE INTO seen_order VALUES(?,?,?,?)", values)
-            return self._db.changes() == 1
+            return bool(self._db.changes() == 1)
 
     def orders(self) -> list[tuple[str, bytes, int]]:
         """Return every order seen: (digest, body, first seen at)."""
-        return cast("list[tuple[str, bytes, int]]", self._rows("SELECT digest, body, seen_at FROM seen_order ORDER BY 3, 1"))
+        return cast(
+            "list[tuple[str, bytes, int]]", self._rows("SELECT digest, body, seen_at FROM seen_order ORDER BY 3, 1")
+        )
 
     def acknowledged(self) -> set[str]:
         """Return the digests of the orders whose acknowledgement is reserved."""
@@ -396,7 +403,8 @@ class Journal:
         """Keep where a workload stopped on an order; the first word counts, a freeze digest may follow."""
         with self._change():
             self._db.execute(
-                "INSERT INTO stopped VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET freeze=coalesce(freeze, excluded.freeze)",
+                "INSERT INTO stopped VALUES(?,?,?,?,?,?) "
+                "ON CONFLICT DO UPDATE SET freeze=coalesce(freeze, excluded.freeze)",
                 (stopped.order, session, workload, stopped.step, stopped.freeze, stopped.at),
             )
 
@@ -405,18 +413,23 @@ class Journal:
         rows = self._rows("SELECT session, workload, step, freeze, at FROM stopped WHERE digest=? ORDER BY 1", order)
         return {r[0]: (r[1], Stopped(order, r[2], r[3], r[4])) for r in rows}
 
+    def limit_pages(self, pages: int) -> None:
+        """Let the file grow to at most *pages* pages (4 KiB each) while it is open: a quota below the disk's own."""
+        with _errors():
+            self._db.execute(f"PRAGMA max_page_count={pages:d}")
+
     # -- the file ----------------------------------------------------------------------------------------------------
 
-    def _value(self, sql: str, *arguments: apsw.SQLiteValue) -> apsw.SQLiteValue:
+    def _value(self, sql: str, *arguments: object) -> object:
         with _errors():
-            return cast("apsw.SQLiteValue", self._db.execute(sql, arguments).get)
+            return cast("object", self._db.execute(sql, arguments).get)
 
-    def _rows(self, sql: str, *arguments: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
+    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         with _errors():
             return list(self._db.execute(sql, arguments))
 
     @contextlib.contextmanager
-    def _change(self) -> Iterator[None]:
+    def _change(self) -> Generator[None]:
         with _errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -445,7 +458,7 @@ def _lock(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _errors(path: Path | None = None) -> Iterator[None]:
+def _errors(path: Path | None = None) -> Generator[None]:
     try:
         yield
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError) as error:

@@ -2,8 +2,8 @@
 
 The command gets ``BRAKELINE_HOOK``, the address of this process's own socket; its hooks (:mod:`brakeline.node.hook`)
 talk to us, we talk to the node. Every 200 ms, and whenever the activity changes, we take a sample: the tree's
-CPU time and the sum of the hooks' counters, all cumulative. Samples are kept until the node says they are durable; while the node
-is away they pile up here (thinned beyond 50,000: dropping a cumulative sample coarsens, and loses nothing), and
+CPU time and the sum of the hooks' counters, all cumulative. Samples are kept until the node says they are durable;
+while the node is away they pile up here (thinned beyond 50,000: dropping a cumulative sample coarsens, and loses nothing), and
 what the node has not taken when the command ends is left in its ``spool`` folder as a file of the same lines.
 
 On an order: a command whose hook is connected is told, and stops by its own means; one without a hook has its process
@@ -151,7 +151,9 @@ class Relay:
         if len(self._kept) > MAX_KEPT:
             # every second one, never the newest, never the last of a label: cumulative counters lose nothing by it
             self._kept = [
-                s for i, s in enumerate(self._kept) if i % 2 or i + 1 == len(self._kept) or _labels(self._kept[i + 1]) != _labels(s)
+                s
+                for i, s in enumerate(self._kept)
+                if i % 2 or i + 1 == len(self._kept) or _labels(self._kept[i + 1]) != _labels(s)
             ]
         self._new.set()
 

@@ -1,8 +1,8 @@
-"""Getting what is signed to one verifier, and its receipt back. One :class:`Sender` per verifier, none waits for another.
+"""Getting what is signed to one verifier, and its receipt back. One :class:`Sender` each; none waits for another.
 
 The outbox in the journal owns what is still to do; this module owns nothing that a crash could lose. Batches go by
 ``SubmitBatch`` under a deadline; failures are retried by stamina with jittered backoff, or when the verifier says
-(``RetryInfo``); for what is pending, ``GetReceipt`` asks again. ``not yet`` stays open, ``refused`` is final and logged.
+(``RetryInfo``); for what is pending, ``GetReceipt`` asks again. ``not yet`` stays open; ``refused`` is final.
 
 A receipt is believed only after :func:`brakeline.ledger.proof.verify_receipt` has checked it, offline, under the
 witness policy of the pinned treaty, and only when the entry it proves carries the statement we sent. It is then kept as
@@ -132,7 +132,9 @@ class Sender:
                         notes.append((item.id, Delivery.PENDING, ""))
                         still += 1
                     case wire.GotProblem(final=True):
-                        _log.error("statement-refused", verifier=self.verifier.name, digest=item.digest, why=result.text)
+                        _log.error(
+                            "statement-refused", verifier=self.verifier.name, digest=item.digest, why=result.text
+                        )
                         notes.append((item.id, Delivery.REFUSED, result.text))
                     case wire.GotProblem():
                         notes.append((item.id, Delivery.OPEN, result.text))

@@ -47,8 +47,10 @@ class Node:
         site: Site,
         credentials: grpc.ChannelCredentials,
         now_ms: Callable[[], int],
+        flush_s: float = FLUSH_S,
     ) -> None:
-        """Prepare; nothing runs yet."""
+        """Prepare; nothing runs yet. *flush_s*: how long a stop waits for the outbox to empty."""
+        self._flush_s = flush_s
         self._folder, self._config, self._site, self._now_ms = folder, config, site, now_ms
         self._credentials = credentials
         self._brake = Brake(site, now_ms)
@@ -80,12 +82,16 @@ class Node:
                 tasks = [group.create_task(self._book()), group.create_task(self._press())]
                 for verifier in verifiers:
                     sender = Sender(
-                        verifier, channels[verifier.name], self._site.journal, self._site.document, self._folder / RECEIPTS
+                        verifier,
+                        channels[verifier.name],
+                        self._site.journal,
+                        self._site.document,
+                        self._folder / RECEIPTS,
                     )
                     self._senders.append(sender)
                     tasks += [
                         group.create_task(sender.run()),
-                        group.create_task(Watcher(verifier, channels[verifier.name], self._see).run()),
+                        group.create_task(Watcher(verifier, channels[verifier.name], self.see).run()),
                     ]
                 ready()
                 await stop.wait()
@@ -220,7 +226,8 @@ class Node:
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 
-    def _see(self, envelope: Envelope, source: str) -> None:
+    def see(self, envelope: Envelope, source: str) -> None:
+        """Take an order that somebody passed on; without the parties' signatures it changes nothing."""
         if self._brake.see(envelope, source):
             self._brake_moved.set()
 
@@ -242,10 +249,10 @@ class Node:
             sender.wake()
 
     async def _flush(self) -> None:
-        """Wait until the outbox is empty, at most ``FLUSH_S``; what is left goes out after the next start."""
+        """Wait until the outbox is empty, for a bounded time; what is left goes out after the next start."""
         self._wake_senders()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_S):
+            async with asyncio.timeout(self._flush_s):
                 while any(self._waiting(sender.verifier.name) for sender in self._senders):
                     await asyncio.sleep(0.05)
 

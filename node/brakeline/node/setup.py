@@ -110,9 +110,7 @@ def make_node(
     return site
 
 
-def open_site(
-    folder: Path, passphrase: bytes | None, now_ms: Callable[[], int]
-) -> tuple[config.NodeConfig, Site]:
+def open_site(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int]) -> tuple[config.NodeConfig, Site]:
     """Open a node's folder: configuration, pinned treaty, key, journal (``config-*``, ``journal-*``, ``key-*``)."""
     settings = config.load(folder / config.FILE)
     document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
@@ -144,9 +142,7 @@ def enrol(
     )
     message = pae(payload)
     root_id = VKey(lab_of(key.name), TYPE_STATEMENT, root.public_key).keyid
-    return Envelope(
-        payload, (RawSignature(root_id, root.sign(message)), RawSignature(key.keyid, signer.sign(message)))
-    )
+    return Envelope(payload, (RawSignature(root_id, root.sign(message)), RawSignature(key.keyid, signer.sign(message))))
 
 
 def declare_chips(

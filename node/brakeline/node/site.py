@@ -17,7 +17,7 @@ from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.node.books import ChipBook, book
+from brakeline.node.books import Books, ChipBook, book
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
@@ -171,6 +171,22 @@ class Site:
             SiteError: ``site-inventory`` (none holds in this period), ``site-chip-class``.
             JournalError: ``journal-claimed`` when the period is booked already.
         """
+        holding, books = self.period_books(period, serials=serials, utilisation=utilisation, slots=slots)
+        return self.sign_books(period, holding, books)
+
+    def period_books(
+        self,
+        period: int,
+        *,
+        serials: dict[str, tuple[str, ...]] | None = None,
+        utilisation: dict[str, Rational] | None = None,
+        slots: int = 4,
+    ) -> tuple[Holding, Books]:
+        """Return what the journal's samples say of *period*, under the inventory that holds then; signs nothing.
+
+        Raises:
+            SiteError: ``site-inventory`` (none holds in this period), ``site-chip-class``.
+        """
         holding = self.holding(period)
         if holding is None:
             raise SiteError(
@@ -189,6 +205,11 @@ class Site:
             slots=slots,
             line_count=self.document.limits.line_count,
         )
+        return holding, books
+
+    def sign_books(self, period: int, holding: Holding, books: Books) -> Outgoing:
+        """Sign *books* as the one usage statement of *period* (JournalError ``journal-claimed`` when there is one)."""
+        grid = self.document.grid
 
         def build(at: Position) -> Usage:
             return Usage(
@@ -196,8 +217,8 @@ class Site:
                 sequence=at.sequence,
                 previous=at.previous,
                 treaty=at.treaty,
-                start=start,
-                end=end,
+                start=grid.start_of(period),
+                end=grid.end_of(period),
                 inventory=holding.digest,
                 table=books.table,
                 lines=books.lines,

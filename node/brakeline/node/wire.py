@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 from brakeline.ledger.entry import RawSignature
@@ -123,7 +123,7 @@ def retry_after_s(error: grpc.aio.AioRpcError) -> float | None:
     for detail in _details(error):
         info = error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            delay = cast("float", info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+            delay = float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
             return min(60.0, max(0.0, delay))
     return None
 
@@ -139,7 +139,8 @@ def reason(error: grpc.aio.AioRpcError) -> str:
 
 def _details(error: grpc.aio.AioRpcError) -> Sequence[any_pb2.Any]:
     try:
-        status: status_pb2.Status | None = rpc_status.from_call(error)
+        # from_call is typed for synchronous calls only; it needs code(), details() and trailing_metadata()
+        status = cast("status_pb2.Status | None", rpc_status.from_call(cast("Any", error)))
     except ValueError:  # code and details of the trailer disagree: treat it as without details
         return ()
     return () if status is None else list(status.details)
