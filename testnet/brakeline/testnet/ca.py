@@ -48,8 +48,8 @@ class ThrowawayCA:
             .sign(self._key, hashes.SHA256())
         )
 
-    def issue(self, name: str, directory: Path) -> Identity:
-        """Write ``tls.pem``, ``tls.key`` (mode 0600) and ``ca.pem`` for the party *name* into *directory*."""
+    def issue(self, name: str, directory: Path, stem: str = "tls") -> Identity:
+        """Write ``<stem>.pem``, ``<stem>.key`` (mode 0600) and ``ca.pem`` for the party *name* into *directory*."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
         alternative = x509.SubjectAlternativeName(
@@ -68,7 +68,7 @@ class ThrowawayCA:
             .sign(self._key, hashes.SHA256())
         )
         directory.mkdir(parents=True, exist_ok=True)
-        identity = Identity(directory / "tls.pem", directory / "tls.key", directory / "ca.pem")
+        identity = Identity(directory / f"{stem}.pem", directory / f"{stem}.key", directory / "ca.pem")
         identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         identity.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
         identity.key.touch(mode=0o600)
