@@ -134,8 +134,17 @@ async def stub(
     world: World, verifier: Running, *names: str, authority: trustme.CA | None = None
 ) -> AsyncIterator[pb_grpc.VerifierAsyncStub]:
     """Return a client of *verifier* whose certificate stands for *names* (default: the first lab)."""
+    async with stub_at(world, verifier.addresses["grpc"], *names, authority=authority) as made:
+        yield made
+
+
+@asynccontextmanager
+async def stub_at(
+    world: World, address: str, *names: str, authority: trustme.CA | None = None
+) -> AsyncIterator[pb_grpc.VerifierAsyncStub]:
+    """Like :func:`stub`, of the verifier at *address*."""
     credentials = world.credentials(*(names or (LAB,)), authority=authority)
-    async with grpc.aio.secure_channel(verifier.addresses["grpc"], credentials, options=CHANNEL_OPTIONS) as channel:
+    async with grpc.aio.secure_channel(address, credentials, options=CHANNEL_OPTIONS) as channel:
         yield pb_grpc.VerifierStub(channel)
 
 

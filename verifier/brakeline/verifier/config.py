@@ -118,7 +118,7 @@ def load_config(directory: Path) -> Config:
             message="this directory holds no verifier",
             expected=str(path),
             found="no such file",
-            fix="brakeline verifier init --dir D --name NAME",
+            fix="run `brakeline verifier init --dir D --name NAME`",
         ) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(

@@ -47,7 +47,7 @@ def load_terms(directory: Path, config: Config) -> Terms:
             message="no treaty is installed in this directory",
             expected=f"{path} and a pin in verifier.toml",
             found="none",
-            fix="brakeline verifier init --dir D --treaty treaty.dsse.json --pin DIGEST",
+            fix="run `brakeline verifier init --dir D --treaty treaty.dsse.json --pin DIGEST`",
         )
     return check_terms(path.read_bytes(), config.pin, config.name)
 
