@@ -1,33 +1,29 @@
 """The ``brakeline`` command: a loader. Each party registers its commands as an entry point ``brakeline.commands``.
 
-Command modules import nothing heavy until a command runs, so ``brakeline --help`` is quick and works with whatever
-extras are installed. Exit codes here: 2 for wrong usage, 3 for an error with a code (printed on stderr); commands
-document their own beside these.
+What it is: the place where commands are found, and where an error with a code becomes lines on stderr. What it is not:
+a place for commands. An entry point names a Typer app, or an app of one command of the entry point's own name
+(``brakeline demo``). Command modules import nothing heavy until a command runs, so ``brakeline --help`` is quick; a
+party whose extra is not installed keeps its line there, and says what to install when it is called.
+
+Exit codes here: 2 for wrong usage, 3 for an error with a code; commands document their own beside these.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
+from brakeline.ledger.errors import BrakelineError
 
 GROUP = "brakeline.commands"
 FAILED = 3
-_EXTRA_OF = {
-    "grpc": "node",
-    "psutil": "node",
-    "stamina": "node",
-    "structlog": "node",
-    "uvicorn": "verifier",
-    "starlette": "verifier",
-    "prometheus_client": "verifier",
-    "numpy": "testnet",
-}
+_EXTRA_OF = {"node": "node", "brake": "node", "verifier": "verifier", "demo": "testnet"}
 
 
 def build() -> typer.Typer:
-    """Return the application with every installed party's commands."""
+    """Return the application with every party's commands; a party that cannot load is told apart, not fatal."""
     root = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -36,27 +32,94 @@ def build() -> typer.Typer:
         help="Make a pause of frontier AI training checkable between parties that do not trust each other.",
         epilog="Begin with: brakeline demo",
     )
+    root.callback()(_options)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda item: item.name):
-        root.add_typer(entry_point.load(), name=entry_point.name)
+        name = entry_point.name
+        try:
+            app: typer.Typer = entry_point.load()
+        except ModuleNotFoundError as error:
+            _add_missing(root, name, error)
+            continue
+        if _is_one_command(app, name):
+            root.registered_commands.extend(app.registered_commands)
+        else:
+            root.add_typer(app, name=name)
     return root
 
 
 def main() -> None:
     """Run the command line; never returns normally."""
-    from brakeline.ledger.errors import BrakelineError
-
     try:
         build()(prog_name="brakeline")
     except BrakelineError as error:
-        print(f"error {error.code}: {error.message}", file=sys.stderr)
-        for label, text in (("expected", error.expected), ("found", error.found), ("to do", error.fix)):
-            if text:
-                print(f"  {label}: {text}", file=sys.stderr)
-        sys.exit(FAILED)
+        _fail(error)
     except ModuleNotFoundError as error:
-        extra = _EXTRA_OF.get((error.name or "").partition(".")[0])
-        if extra is None:
+        _fail(_extra_missing(sys.argv[1] if len(sys.argv) > 1 else "", error))
+    except OSError as error:
+        if error.filename is None:
             raise
-        print(f"error extra-missing: this command needs the package {error.name}", file=sys.stderr)
-        print(f"  to do: pip install 'brakeline[{extra}]'", file=sys.stderr)
-        sys.exit(FAILED)
+        _fail(_file_unusable(error))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(version("brakeline"))
+        raise typer.Exit
+
+
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options before any command."""
+
+
+def _is_one_command(app: typer.Typer, name: str) -> bool:
+    if app.registered_callback or app.registered_groups or len(app.registered_commands) != 1:
+        return False
+    (command,) = app.registered_commands
+    return (command.name or getattr(command.callback, "__name__", "")) == name
+
+
+def _add_missing(root: typer.Typer, name: str, error: ModuleNotFoundError) -> None:
+    failure = _extra_missing(name, error)
+
+    def missing() -> None:
+        raise failure
+
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    summary = f"Not installed: {failure.fix}"
+    root.command(name, help=summary, add_help_option=False, context_settings=anything)(missing)
+
+
+def _extra_missing(command: str, error: ModuleNotFoundError) -> BrakelineError:
+    package = (error.name or "").partition(".")[0]
+    if package in {"", "brakeline"}:
+        raise error  # our own module is gone: a broken installation, whose traceback is the message
+    extra = _EXTRA_OF.get(command, "node")
+    return BrakelineError(
+        code="extra-missing",
+        message=f"`brakeline {command}` needs the package {package}",
+        expected=f"the extra [{extra}]",
+        found=f"no package {package}",
+        fix=f"pip install 'brakeline[{extra}]'",
+    )
+
+
+def _file_unusable(error: OSError) -> BrakelineError:
+    return BrakelineError(
+        code="file-unusable",
+        message=f"{error.filename}: {error.strerror}",
+        expected="a file or folder this user can use",
+        found=type(error).__name__,
+        fix="check the path and its permissions",
+    )
+
+
+def _fail(error: BrakelineError) -> None:
+    print(f"error {error.code}: {error.message}", file=sys.stderr)
+    for label, text in (("expected", error.expected), ("found", error.found), ("to do", error.fix)):
+        if text:
+            print(f"  {label}: {text}", file=sys.stderr)
+    sys.exit(FAILED)
