@@ -12,6 +12,8 @@ import trustme
 from brakeline.node.journal import Delivery
 from brakeline.node.sender import check_receipt
 from brakeline.node.site import Site
+from brakeline.node.submit import submit_everywhere
+from brakeline.node.tls import TlsFiles
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.statements import Acknowledgement
 from brakeline.treaty.strictjson import JsonObject
@@ -170,8 +172,9 @@ def test_verified_receipts_come_from_real_verifiers_and_an_order_stops_the_train
                 await until(lambda: total(books(site), "training", "flop_model") > 0)
                 period = site.document.grid.period_of(house_instant()) + 1
                 order = cast.order(document, effective=period, expiry=period + 50)
-                async with world.stub(verifiers, judges[0]) as stub:
-                    await stub.SubmitBatch(world.batch([order]))
+                mine = TlsFiles.within(tmp_path / "node" / "tls").credentials()
+                sent = await submit_everywhere(order, document, mine, tmp_path / "receipts", 20, addresses)
+                assert {state for state, _ in sent.values()} == {Delivery.RECEIVED}
                 await until(lambda: _acknowledgements(site))
                 (acknowledgement,) = _acknowledgements(site)
                 (stopped,) = acknowledgement.workloads
@@ -192,10 +195,11 @@ def test_verified_receipts_come_from_real_verifiers_and_an_order_stops_the_train
 
 def _check_receipts(folder: Path, site: Site) -> None:
     for verifier in site.document.verifiers:
-        held = {p.name.rpartition("-")[2].partition(".")[0]: p for p in (folder / verifier.name).glob("*.tlog-proof")}
         for item in site.journal.envelopes():
-            if site.journal.delivery(verifier.name, item.digest)[0] is Delivery.RECEIVED:
-                check_receipt(held[item.digest].read_bytes(), item.digest, verifier, site.document)
+            state, path = site.journal.delivery(verifier.name, item.digest)
+            if state is Delivery.RECEIVED:
+                assert path == f"{verifier.name}/{item.sequence}-{item.digest}.tlog-proof"
+                check_receipt((folder / path).read_bytes(), item.digest, verifier, site.document)
 
 
 def test_what_ran_while_the_node_was_away_is_booked_from_the_spool_folder(

@@ -19,9 +19,10 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import encode_statement
 from brakeline.treaty.strictjson import JsonValue
 from brakeline.verifier.commands import app
+from typer.testing import CliRunner
+
 from tests.support import cast
 from tests.verifier import world
-from typer.testing import CliRunner
 
 NAME = cast.VERIFIERS[0]
 COMMAND = [sys.executable, "-c", "from brakeline.verifier.commands import app; app()"]
@@ -86,7 +87,7 @@ async def served(made: Made) -> AsyncIterator[Served]:
     """Run ``serve`` until the block ends (SIGTERM unless it ended before)."""
     with (made.directory / "stderr.log").open("ab") as errors:
         command = [*COMMAND, "serve", "--dir", str(made.directory)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)  # noqa: ASYNC220  read in a thread
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
     assert process.stdout is not None
     try:
         line = await asyncio.to_thread(process.stdout.readline)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import grpc
 import pytest
@@ -22,10 +23,11 @@ from brakeline.verifier.service import SERVICE, RpcServer
 from brakeline.verifier.tls import IdentityCheck, Role, server_credentials
 from brakeline.verifier.wire import Pending, ReceiptQuery, Result, StatusReport
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status.rpc_status import from_call
-from tests.support import cast
+
+from tests.support import cast as people
 
 LAB = "lab-1.party-a.example"
 ROLES = {LAB: Role.LAB, "party-a.example": Role.PARTY}
@@ -58,9 +60,11 @@ class SlowDesk:
         await asyncio.Event().wait()
 
 
-ITEM = cast.envelope(b"{}", cast.signer(LAB))
+ITEM = people.envelope(b"{}", people.signer(LAB))
 REQUEST = pb.SubmitBatchRequest(
-    attestations=[pb.Attestation(payload=ITEM.payload, signatures=[pb.Signature(keyid=k, sig=s) for k, s in ITEM.signatures])]
+    attestations=[
+        pb.Attestation(payload=ITEM.payload, signatures=[pb.Signature(keyid=k, sig=s) for k, s in ITEM.signatures])
+    ]
 )
 
 
@@ -78,9 +82,7 @@ class Bench:
         check = IdentityCheck(directory / "ca.pem", ROLES, self.clock)
         paths = [directory / name for name in ("server.pem", "server.key", "ca.pem")]
         self.now = NOW + 400 * 86_400_000
-        self.rpc = RpcServer(
-            self.desk, Guard(check, limits, Metrics()), server_credentials(*paths), limits, Metrics()
-        )
+        self.rpc = RpcServer(self.desk, Guard(check, limits, Metrics()), server_credentials(*paths), limits, Metrics())
         self.address = ""
 
     def clock(self) -> int:
@@ -90,9 +92,7 @@ class Bench:
     async def channel(self, *names: str) -> AsyncIterator[grpc.aio.Channel]:
         leaf = self.authority.issue_cert(*names)
         chain = b"".join(p.bytes() for p in leaf.cert_chain_pems)
-        credentials = grpc.ssl_channel_credentials(
-            self.authority.cert_pem.bytes(), leaf.private_key_pem.bytes(), chain
-        )
+        credentials = grpc.ssl_channel_credentials(self.authority.cert_pem.bytes(), leaf.private_key_pem.bytes(), chain)
         options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(self.address, credentials, options=options) as channel:
             yield channel
@@ -110,11 +110,11 @@ async def bench(directory: Path, limits: Limits | None = None) -> AsyncIterator[
         await made.rpc.stop()
 
 
-async def failure(call: grpc.aio.UnaryUnaryCall[object, object]) -> tuple[grpc.StatusCode, str, int]:
+async def failure(call: Awaitable[object]) -> tuple[grpc.StatusCode, str, int]:
     """Return (status, stable code, retry delay in ms) of a call that must fail."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    status = from_call(caught.value)
+    status = from_call(cast("grpc.Call", caught.value))
     assert status is not None
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     assert status.details[0].Unpack(info)
@@ -123,6 +123,16 @@ async def failure(call: grpc.aio.UnaryUnaryCall[object, object]) -> tuple[grpc.S
         assert status.details[1].Unpack(retry)
         delay = retry.retry_delay.ToMilliseconds()
     return caught.value.code(), info.reason, delay
+
+
+async def health_check(channel: grpc.aio.Channel) -> health_pb2.HealthCheckResponse:
+    """Ask whether the service is serving."""
+    call = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    return await call(health_pb2.HealthCheckRequest(service=SERVICE))
 
 
 def test_the_certificate_is_the_identity_of_each_call(tmp_path: Path) -> None:
@@ -144,7 +154,7 @@ def test_a_name_the_treaty_does_not_know_is_denied_everything(tmp_path: Path) ->
             assert await failure(stub.SubmitBatch(REQUEST)) == denied
             assert await failure(stub.GetStatus(pb.GetStatusRequest())) == denied
             assert await failure(stub.GetReceipt(pb.GetReceiptRequest(digest="0" * 64))) == denied
-            assert await failure(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())) == denied
+            assert await failure(health_check(channel)) == denied
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 async for _ in stub.Watch(pb.WatchRequest()):
                     pass
@@ -285,15 +295,26 @@ def test_malformed_items_are_refused_one_by_one(tmp_path: Path) -> None:
 def test_health_and_reflection_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with bench(tmp_path) as it, it.channel(LAB) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            checked = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
-            assert checked.status == health_pb2.HealthCheckResponse.SERVING
-            watched = health.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
-            assert (await watched.read()).status == health_pb2.HealthCheckResponse.SERVING
+            assert (await health_check(channel)).status == health_pb2.HealthCheckResponse.SERVING
+            watch = channel.unary_stream(
+                "/grpc.health.v1.Health/Watch",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            watched = watch(health_pb2.HealthCheckRequest(service=SERVICE))
+            first = await watched.read()
+            assert isinstance(first, health_pb2.HealthCheckResponse)
+            assert first.status == health_pb2.HealthCheckResponse.SERVING
             watched.cancel()
-            call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+            reflect = channel.stream_stream(
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            call = reflect()
             await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
             listed = await call.read()
+            assert isinstance(listed, reflection_pb2.ServerReflectionResponse)
             assert SERVICE in {item.name for item in listed.list_services_response.service}
             await call.done_writing()
 

@@ -11,6 +11,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.register import Register
 from brakeline.verifier.intake import Held, Outcome, Submission, admit_batch
+
 from tests.support import cast
 
 LAB = cast.LABS[0]
@@ -68,9 +69,7 @@ def test_a_known_digest_is_held_where_it_stands(treaty: TreatyDocument) -> None:
 
 def test_one_digest_twice_in_a_batch_is_one_entry(treaty: TreatyDocument) -> None:
     enrolment = chain(treaty)[0]
-    outcomes, accepted = admit_batch(
-        Register(treaty), [Submission(enrolment, SOURCE)] * 2, first_index=0, now_ms=NOW
-    )
+    outcomes, accepted = admit_batch(Register(treaty), [Submission(enrolment, SOURCE)] * 2, first_index=0, now_ms=NOW)
     assert outcomes == [Held(enrolment.digest, 0), Held(enrolment.digest, 0, known=True)]
     assert len(accepted) == 1
 
@@ -107,5 +106,3 @@ def test_the_set_that_is_admitted_does_not_depend_on_the_order_of_batches(treaty
                 outcomes = submit(register, item, first=len(admitted))
                 admitted |= {o.digest for o in outcomes if isinstance(o, Held) and not o.known}
         assert admitted == {item.digest for item in envelopes}
-
-

@@ -13,6 +13,7 @@ from brakeline.ledger.tiles import decode_bundle, entries_path
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.v1 import verifier_pb2 as pb
+
 from tests.support import cast
 from tests.verifier import world
 from tests.verifier.world import Running, World

@@ -12,13 +12,13 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
-import pytest
-from brakeline.verifier.commands import app
 from brakeline.v1 import verifier_pb2 as pb
 from brakeline.v1 import verifier_pb2_grpc as pb_grpc
+from brakeline.verifier.commands import app
+from typer.testing import CliRunner
+
 from tests.support import cast
 from tests.verifier import process, world
-from typer.testing import CliRunner
 
 CYCLES = 4
 """kill -9 cycles in the ordinary run."""

@@ -16,6 +16,7 @@ from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication, Publisher, Signed, WitnessClient
 from brakeline.verifier.witness import Answer, Witness
 from brakeline.verifier.witness_store import WitnessStore
+
 from tests.support import cast
 
 ORIGIN = cast.VERIFIERS[0]

@@ -18,6 +18,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.v1 import verifier_pb2 as pb
 from brakeline.verifier.errors import VerifierError
+
 from tests.support import cast
 from tests.verifier import world
 from tests.verifier.world import LAB, Running, World
@@ -128,17 +129,17 @@ def test_watch_streams_orders_that_the_log_holds_and_those_it_gets(alone: World)
         ):
             await party.SubmitBatch(world.batch([first]))
             stream = stub.Watch(pb.WatchRequest())
-            events = [await stream.read(), await stream.read()]
+            events = [await world.event(stream), await world.event(stream)]
             assert [e.attestation.payload for e in events] == [
                 cast.treaty_envelope(alone.document).payload,
                 first.payload,
             ]
-            pending = asyncio.ensure_future(stream.read())
+            pending = asyncio.ensure_future(world.event(stream))
             await party.SubmitBatch(world.batch([*world.chain(alone.document), second]))
             third = await pending
             assert third.attestation.payload == second.payload
             later = stub.Watch(pb.WatchRequest(from_index=third.index))
-            assert (await later.read()).attestation.payload == second.payload
+            assert (await world.event(later)).attestation.payload == second.payload
             stream.cancel()
             later.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from brakeline.verifier.witness import MAX_PROOF, TYPE_SIZE, Answer, Request, Wi
 from brakeline.verifier.witness_store import WitnessStore
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.support import cast
 
 ORIGIN, STRANGER = cast.VERIFIERS[0], "stranger.example"
@@ -77,7 +79,7 @@ def test_a_first_checkpoint_is_cosigned_and_remembered(witness: Witness) -> None
 
 def test_growth_is_cosigned_with_a_proof(witness: Witness) -> None:
     sizes = [0, 0, 1, 7, 8, 8, 31, 40]
-    for old, new in zip(sizes, sizes[1:], strict=False):
+    for old, new in pairwise(sizes):
         assert witness.add_checkpoint(TREE.request(old, new)).status == 200, (old, new)
 
 

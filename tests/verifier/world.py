@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import typing
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from brakeline.verifier.keys import Signers, Terms
 from brakeline.verifier.server import VerifierServer
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
+
 from tests.support import cast
 from tests.support.cast import json_lines
 
@@ -167,11 +169,18 @@ def check_receipt(world: World, receipt: bytes, number: int = 0) -> VerifiedRece
 
 def reason(error: grpc.aio.AioRpcError) -> str:
     """Return the stable code in a failed call's ``google.rpc.Status``."""
-    status = from_call(error)
+    status = from_call(typing.cast("grpc.Call", error))
     assert status is not None
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
-    return info.reason
+    return str(info.reason)
+
+
+async def event(stream: grpc.aio.UnaryStreamCall[pb.WatchRequest, pb.WatchEvent]) -> pb.WatchEvent:
+    """Return the next event of a watch."""
+    item = await stream.read()
+    assert isinstance(item, pb.WatchEvent)
+    return item
 
 
 async def until(condition: object, seconds: float = 20.0) -> None:
@@ -199,7 +208,5 @@ def chain(document: TreatyDocument, count: int = 1) -> list[Envelope]:
     lab = cast.Author(LAB, document)
     site = cast.Author(cast.SITE, document)
     held = site.hold()
-    books = [
-        site.use(period, held.digest, (cast.line("idle", cast.CHIPS * cast.PERIOD),)) for period in range(count)
-    ]
+    books = [site.use(period, held.digest, (cast.line("idle", cast.CHIPS * cast.PERIOD),)) for period in range(count)]
     return [lab.enrol(cast.SITE), held, *books]

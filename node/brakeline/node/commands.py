@@ -189,9 +189,9 @@ def submit(
 
     with _reported():
         envelope = Envelope.from_dsse_json(file.read_bytes())
-        document, tls = _treaty_and_tls(folder, treaty, pin, tls_dir)
+        document, tls, addresses = _terms(folder, treaty, pin, tls_dir)
         credentials = TlsFiles.within(tls).credentials()
-        results = asyncio.run(submit_everywhere(envelope, document, credentials, receipts, timeout))
+        results = asyncio.run(submit_everywhere(envelope, document, credentials, receipts, timeout, addresses))
         received = sum(state is Delivery.RECEIVED for state, _ in results.values())
         value = {
             "digest": envelope.digest,
@@ -215,18 +215,20 @@ async def _serve(node: Node, ready: str) -> None:
     await node.run(lambda: print(ready, flush=True), stop)  # noqa: T201 - the line programs wait for
 
 
-def _treaty_and_tls(
+def _terms(
     folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None
-) -> tuple[TreatyDocument, Path]:
+) -> tuple[TreatyDocument, Path, dict[str, str]]:
     from brakeline.node import config
     from brakeline.node.setup import TREATY, load_treaty
 
+    addresses: dict[str, str] = {}
     if folder is not None:
         settings = config.load(folder / config.FILE)
         treaty, pin, tls_dir = folder / TREATY, settings.pin, tls_dir or folder / settings.tls.folder
+        addresses = settings.verifiers
     if treaty is None or pin is None or tls_dir is None:
         raise typer.BadParameter("give --dir, or all of --treaty, --pin and --tls-dir")
-    return load_treaty(treaty.read_bytes(), pin), tls_dir
+    return load_treaty(treaty.read_bytes(), pin), tls_dir, addresses
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A verification body's server: accept statements, judge them by the treaty, keep a log nobody can rewrite, watch the others.
+"""A verification body's server: takes statements, judges them, keeps a log nobody can rewrite, watches the others.
 
 What it is: one process with one log, one witness, and one copy of every peer's log. What it is not: a judge of last
 instance (its findings are recomputed by anyone), a consensus member (order between logs does not matter), or a holder

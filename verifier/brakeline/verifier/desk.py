@@ -1,8 +1,8 @@
 """The desk: what happens to a call between the wire and the log. Implements :class:`brakeline.verifier.service.Desk`.
 
-A receipt is handed out only under a *published* checkpoint, one that a quorum of witnesses has cosigned. A batch waits for
-it for a while and is answered ``pending`` when it does not come; the statements are durable by then, and the same bytes
-submitted again get their receipts.
+A receipt is handed out only under a *published* checkpoint, one that a quorum of witnesses has cosigned. A batch waits
+for it for a while and is answered ``pending`` when it does not come; the statements are durable by then, and the same
+bytes submitted again get their receipts.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class VerifierDesk:
 
     async def receipt(self, query: ReceiptQuery) -> bytes | Pending | NotYet:
         """Return a fresh receipt of a statement this log holds."""
-        index = await self._writer.read(
-            lambda: self._positions.find(query.digest, query.author, query.sequence)
-        )
+        index = await self._writer.read(lambda: self._positions.find(query.digest, query.author, query.sequence))
         if index is None:
             return NotYet(
                 "statement-unknown",

@@ -1,8 +1,8 @@
 """What stands before every RPC: identity, quota, deadline, and one way for errors to leave.
 
 An interceptor wraps every handler, health and reflection included. Identity is checked per RPC (see
-:mod:`brakeline.verifier.tls`); quotas are counted per certificate identity, because a global limit can be filled by four
-slow streams; a call that fails leaves as ``google.rpc.Status`` with its stable code.
+:mod:`brakeline.verifier.tls`); quotas are counted per certificate identity, because a global limit can be filled by
+four slow streams; a call that fails leaves as ``google.rpc.Status`` with its stable code.
 """
 
 from __future__ import annotations

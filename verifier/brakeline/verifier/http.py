@@ -54,7 +54,7 @@ def origin_hashes(origins: list[str]) -> dict[str, str]:
 def make_app(pages: Pages) -> Starlette:
     """Return the ASGI application over *pages*."""
 
-    async def checkpoint(request: Request) -> Response:
+    async def checkpoint(_: Request) -> Response:
         current = pages.publication.current
         if current is None:
             return _text(503, "no checkpoint is published yet; retry", {"Retry-After": "1"})
@@ -88,10 +88,10 @@ def make_app(pages: Pages) -> Starlette:
             return _text(404, "this witness has cosigned no checkpoint of such a log")
         return Response(held.note, media_type=TYPE_TEXT, headers=NO_STORE)
 
-    async def metrics(request: Request) -> Response:
+    async def metrics(_: Request) -> Response:
         return Response(pages.metrics.render(), headers={"Content-Type": METRICS_TYPE, **NO_STORE})
 
-    async def healthz(request: Request) -> Response:
+    async def healthz(_: Request) -> Response:
         return _text(200, "ok") if pages.serving() else _text(503, "not serving yet")
 
     return Starlette(
@@ -118,5 +118,3 @@ async def _bounded(request: Request) -> bytes | None:
 
 def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(text + "\n", status, headers={**NO_STORE, **(headers or {})})
-
-

@@ -89,9 +89,7 @@ def admit_batch(
     return [outcome for outcome in outcomes if outcome is not None], accepted
 
 
-def _decide(
-    register: Register, submission: Submission, index: int, now_ms: int, accepted: list[Accepted]
-) -> Outcome:
+def _decide(register: Register, submission: Submission, index: int, now_ms: int, accepted: list[Accepted]) -> Outcome:
     envelope = submission.envelope
     size = _FRAME + len(envelope.to_body())
     if size > MAX_ENTRY:

@@ -84,5 +84,3 @@ def load_signers(directory: Path, config: Config, own: VerifierTerms, passphrase
             )
         signers.append(signer)
     return Signers(*signers)
-
-

@@ -1,8 +1,8 @@
 """The one writer: gathers batches, commits them as a group, beats the heart, hands signed checkpoints on.
 
 One asyncio task decides *when* to commit; one thread does it (admission, judging, full sync, read-back, signature), so
-that the event loop keeps answering while the disk works. Nothing else writes. Time enters twice, and both are seams: the
-event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.verifier.state.LogState`) stamps entries.
+that the event loop keeps answering while the disk works. Nothing else writes. Time enters twice, and both are seams:
+the event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.verifier.state.LogState`) stamps entries.
 
 A commit that fails acknowledges nothing: every batch in it is answered UNAVAILABLE, the state is reloaded from the log
 before the next write, and the writer tries again.
@@ -218,7 +218,9 @@ class Writer:
     def _failed(self, jobs: list[_Job], error: BrakelineError) -> None:
         log.error("commit-failed", code=error.code, error=str(error))
         self._metrics.commit_failures.inc()
-        self._refuse(jobs, _unavailable("commit-failed", "the log could not be written; nothing was acknowledged", error.code))
+        self._refuse(
+            jobs, _unavailable("commit-failed", "the log could not be written; nothing was acknowledged", error.code)
+        )
 
     def _refuse(self, jobs: Sequence[_Job], error: CallError) -> None:
         for job in jobs:

@@ -20,9 +20,13 @@ class Metrics:
         self.calls = Counter("brakeline_calls", "RPCs by method and stable code", ["method", "code"], registry=registry)
         self.streams = Gauge("brakeline_watch_streams", "Open Watch streams", registry=registry)
         self.entries = Gauge("brakeline_log_entries", "Entries durable in the log", registry=registry)
-        self.published = Gauge("brakeline_published_entries", "Entries under the published checkpoint", registry=registry)
+        self.published = Gauge(
+            "brakeline_published_entries", "Entries under the published checkpoint", registry=registry
+        )
         self.published_at = Gauge("brakeline_published_ms", "When that was published, Unix ms", registry=registry)
-        self.findings = Counter("brakeline_findings", "Finding entries written, withdrawals included", registry=registry)
+        self.findings = Counter(
+            "brakeline_findings", "Finding entries written, withdrawals included", registry=registry
+        )
         self.commits = Histogram("brakeline_commit_seconds", "Time of one group commit", registry=registry)
         self.commit_failures = Counter("brakeline_commit_failures", "Group commits that failed", registry=registry)
         self.cosignatures = Counter(
@@ -30,9 +34,13 @@ class Metrics:
         )
         self.witnessed = Counter("brakeline_add_checkpoint", "Answers as a witness", ["status"], registry=registry)
         self.mirrored = Gauge("brakeline_mirrored_entries", "Entries mirrored of a peer", ["peer"], registry=registry)
-        self.taken_over = Counter("brakeline_taken_over", "Statements taken over from a peer", ["peer"], registry=registry)
+        self.taken_over = Counter(
+            "brakeline_taken_over", "Statements taken over from a peer", ["peer"], registry=registry
+        )
         self.peer_failures = Counter("brakeline_peer_failures", "Failed looks at a peer", ["peer"], registry=registry)
-        self.certificate_days = Gauge("brakeline_certificate_days", "Days until the server certificate expires", registry=registry)
+        self.certificate_days = Gauge(
+            "brakeline_certificate_days", "Days until the server certificate expires", registry=registry
+        )
 
     def render(self) -> bytes:
         """Return the text a scrape answers."""

@@ -1,4 +1,4 @@
-"""One peer's log as it stands on this disk: :class:`brakeline.ledger.mirror.Mirror` behind the peer's read API. Blocking.
+"""One peer's log as it stands on this disk: a :class:`~brakeline.ledger.mirror.Mirror` fed by its read API. Blocking.
 
 Every look verifies what is new against the new checkpoint, the quorum on that checkpoint, and its consistency with the
 copy held so far; only then is anything written, and the checkpoint last. Two signed checkpoints that contradict each

@@ -3,8 +3,8 @@
 Each peer is polled on its own. What a round found and stored in full (tiles, bundles, checkpoint) is what the next
 heartbeat embeds: by that this verifier stakes its name on having read it. Treaty and statement entries then go through
 the same admission as a client's, with the peer's origin and index as source. A statement that is *not yet* admissible
-(future-dated, say) is kept in mind by its index and tried again each round; one that is *refused* should not stand in an
-honest log, and is counted.
+(future-dated, say) is kept in mind by its index and tried again each round; one that is *refused* should not stand in
+an honest log, and is counted.
 
 Order between logs does not matter; order within an author's chain comes with the peer's own order.
 """
@@ -151,7 +151,9 @@ class _Follower:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), _BATCH):
             indices = waiting[start : start + _BATCH]
-            entries = [entry for index in indices for entry in await self._thread(partial(copy.entries, index, index + 1))]
+            entries = [
+                entry for index in indices for entry in await self._thread(partial(copy.entries, index, index + 1))
+            ]
             await self._offer(entries, waiting[start:])
         while self._next < copy.size and len(self._waiting) < _MOST_WAITING:
             stop = min(self._next + _BATCH, copy.size)

@@ -118,7 +118,9 @@ class Asked:
                 self.size = signed.size
                 return _cosignature(signed.note, answer.body, log_key, self.client.key)
             if answer.status != 409 or not answer.content_type.startswith(TYPE_SIZE):
-                log.warning("witness-refused", witness=self.client.key.name, status=answer.status, body=answer.body[:200])
+                log.warning(
+                    "witness-refused", witness=self.client.key.name, status=answer.status, body=answer.body[:200]
+                )
                 return None
             self.size = _parse_size(answer.body)
         log.error("witness-remembers-more", witness=self.client.key.name, remembered=self.size, ours=signed.size)
@@ -179,7 +181,9 @@ class Publisher:
 
     async def _round(self, signed: Signed) -> bool:
         """Ask every witness once; publish and return True when the policy is satisfied."""
-        tasks = {asyncio.create_task(a.cosign(signed, self._log_key, self._proofs, self._timeout)): a for a in self._asked}
+        tasks = {
+            asyncio.create_task(a.cosign(signed, self._log_key, self._proofs, self._timeout)): a for a in self._asked
+        }
         gathered: list[tuple[VKey, NoteSignature]] = []
         waiting = set(tasks)
         deadline: float | None = None
@@ -209,7 +213,9 @@ class Publisher:
         return True
 
 
-async def _stop(waiting: set[asyncio.Task[NoteSignature | None]], tasks: dict[asyncio.Task[NoteSignature | None], Asked]) -> None:
+async def _stop(
+    waiting: set[asyncio.Task[NoteSignature | None]], tasks: dict[asyncio.Task[NoteSignature | None], Asked]
+) -> None:
     for task in waiting:
         tasks[task].prompt = False
         task.cancel()

@@ -130,9 +130,7 @@ class VerifierServer:
         others = [
             HttpWitness(v.witness_key, urls[v.name], self._client) for v in document.verifiers if v.name != own.name
         ]
-        storage = await asyncio.to_thread(
-            Storage, self._directory, own.log_key, self._signers.log
-        )
+        storage = await asyncio.to_thread(Storage, self._directory, own.log_key, self._signers.log)
         self._storage = storage
         state = LogState(document, storage, self._judge, self._now_ms)
         announced = await asyncio.to_thread(state.boot)
@@ -229,7 +227,11 @@ class VerifierServer:
         peers = Peers(
             [
                 Peer(
-                    v.origin, urls[v.name], self._directory / "mirror" / v.origin, v.log_key, document.witness_policy(v.origin)
+                    v.origin,
+                    urls[v.name],
+                    self._directory / "mirror" / v.origin,
+                    v.log_key,
+                    document.witness_policy(v.origin),
                 )
                 for v in document.verifiers
                 if v.name != self._terms.own.name
@@ -397,7 +399,9 @@ def _log_to_stderr(level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(level.upper(), logging.INFO)),
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

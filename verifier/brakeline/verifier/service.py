@@ -51,6 +51,8 @@ class Desk(Protocol):
         ...
 
 
+# gRPC gives the names and the signatures below.
+# ruff: noqa: N802, ARG002
 class VerifierService(pb_grpc.VerifierServicer):
     """The four calls of ``brakeline.v1.Verifier``."""
 
@@ -59,22 +61,22 @@ class VerifierService(pb_grpc.VerifierServicer):
         self._desk = desk
         self._metrics = metrics
 
-    async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: _Context) -> pb.SubmitBatchResponse:  # noqa: N802  gRPC's name
+    async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: _Context) -> pb.SubmitBatchResponse:
         """Take up to 512 attestations, at most 3 MiB."""
         results = await self._desk.submit(caller().name, wire.batch_from_proto(request))
         for result in results:
             self._metrics.results.labels(wire.outcome_of(result)).inc()
         return wire.batch_to_proto(results)
 
-    async def GetReceipt(self, request: pb.GetReceiptRequest, context: _Context) -> pb.GetReceiptResponse:  # noqa: N802
+    async def GetReceipt(self, request: pb.GetReceiptRequest, context: _Context) -> pb.GetReceiptResponse:
         """Return a fresh receipt."""
         return wire.receipt_to_proto(await self._desk.receipt(wire.receipt_query(request)))
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: _Context) -> pb.GetStatusResponse:  # noqa: N802
+    async def GetStatus(self, request: pb.GetStatusRequest, context: _Context) -> pb.GetStatusResponse:
         """Return where the log stands."""
         return wire.status_to_proto(await self._desk.status(wire.status_author(request)))
 
-    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchEvent]:  # noqa: N802
+    async def Watch(self, request: pb.WatchRequest, context: _Context) -> AsyncIterator[pb.WatchEvent]:
         """Stream orders and treaty versions. Each stream is an index into one shared list: a slow one costs nothing."""
         self._metrics.streams.inc()
         try:

@@ -4,8 +4,8 @@ At boot the whole log is replayed through the same admission and the same log ru
 does not replay, or findings that differ from those logged, are found here and not by a stranger. The state is never
 repaired in place: after any error it is thrown away and replayed before the next write.
 
-A heartbeat at index i is followed directly by exactly the findings new for the prefix [0, i] and the withdrawals, sorted
-by digest, in the same group commit, so that no crash can part them.
+A heartbeat at index i is followed directly by exactly the findings new for the prefix [0, i] and the withdrawals,
+sorted by digest, in the same group commit, so that no crash can part them.
 """
 
 from __future__ import annotations
@@ -175,7 +175,9 @@ def _replay(meaning: _Meaning, entry: Entry) -> None:
     """Take one entry of our own log, checking that we would write it again."""
     if entry.kind is Kind.FINDING:
         if not meaning.expected or meaning.expected.pop(0) != entry.body:
-            raise _judgement(entry.index, "what the log rules give for this prefix", entry.body[:120].decode("ascii", "replace"))
+            raise _judgement(
+                entry.index, "what the log rules give for this prefix", entry.body[:120].decode("ascii", "replace")
+            )
     elif meaning.expected:
         raise _judgement(entry.index, "a finding", entry.kind.name.lower())
     elif entry.kind is Kind.HEARTBEAT:

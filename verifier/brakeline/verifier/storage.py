@@ -1,9 +1,9 @@
 """The stores of one verifier's log, and what readers ask of them: proofs, receipts, tiles.
 
-``log.sqlite`` holds entries and tiles, ``checkpoint.sqlite`` what was signed and published last; they are separate files so
-that restoring one does not take the other back. The sequencer writes, in the writer's thread. Readers (receipts, proofs
-and tiles, in any thread) have a connection of their own and never ask for more than a published or signed size, below
-which nothing changes.
+``log.sqlite`` holds entries and tiles, ``checkpoint.sqlite`` what was signed and published last; they are separate
+files so that restoring one does not take the other back. The sequencer writes, in the writer's thread. Readers
+(receipts, proofs and tiles, in any thread) have a connection of their own and never ask for more than a published or
+signed size, below which nothing changes.
 """
 
 from __future__ import annotations

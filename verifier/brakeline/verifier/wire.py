@@ -79,7 +79,9 @@ def batch_from_proto(request: pb.SubmitBatchRequest) -> list[Envelope | Refused]
 
 def _envelope(item: pb.Attestation) -> Envelope | Refused:
     if not item.payload:
-        return Refused("field-missing", "an attestation has no payload", expected="payload", fix="send the signed bytes")
+        return Refused(
+            "field-missing", "an attestation has no payload", expected="payload", fix="send the signed bytes"
+        )
     try:
         return Envelope(item.payload, tuple(RawSignature(s.keyid, s.sig) for s in item.signatures))
     except EnvelopeError as error:
@@ -117,9 +119,7 @@ def outcome_of(item: Result) -> str:
 
 
 def _problem(item: NotYet | Refused) -> pb.Problem:
-    return pb.Problem(
-        code=str(item.code), message=item.message, expected=item.expected, found=item.found, fix=item.fix
-    )
+    return pb.Problem(code=str(item.code), message=item.message, expected=item.expected, found=item.found, fix=item.fix)
 
 
 def receipt_query(request: pb.GetReceiptRequest) -> ReceiptQuery:
@@ -185,8 +185,4 @@ def _any(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> 
 
 
 def _invalid(code: str, message: str, expected: str, found: str, fix: str = "") -> CallError:
-    return CallError(
-        Status.INVALID_ARGUMENT, code=code, message=message, expected=expected, found=found, fix=fix
-    )
-
-
+    return CallError(Status.INVALID_ARGUMENT, code=code, message=message, expected=expected, found=found, fix=fix)

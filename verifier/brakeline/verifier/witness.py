@@ -155,10 +155,10 @@ def parse_request(body: bytes) -> Request:
 
 
 def render_request(request: Request) -> bytes:
-    """Return the body of a request: what :func:`parse_request` reads.
+    r"""Return the body of a request: what :func:`parse_request` reads.
 
     >>> render_request(Request(0, (), b"note"))
-    b'old 0\\n\\nnote'
+    b'old 0\n\nnote'
     """
     lines = [b"old %d" % request.old_size, *(base64.b64encode(item) for item in request.proof)]
     return b"\n".join(lines) + b"\n\n" + request.note
