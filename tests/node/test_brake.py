@@ -13,6 +13,7 @@ from brakeline.node.site import Site
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import Acknowledgement, Activity, Order, encode_statement
+
 from tests.node import house
 from tests.support import cast
 
@@ -148,7 +149,7 @@ def test_an_order_that_does_not_bind_this_training_leaves_it_alone(
     brake.tick()
     assert program.told == [Resume()]
     assert len(acknowledgements(site)) == (
-        1 if changes.get("exercise") or "activities" in str(changes) and "everyone" in str(changes) else 0
+        1 if changes.get("exercise") or ("activities" in str(changes) and "everyone" in str(changes)) else 0
     )
 
 

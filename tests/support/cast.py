@@ -101,9 +101,7 @@ def terms(**changes: JsonValue) -> JsonObject:
         },
         "quorum": {"liars": 1, "witnesses": 3, "receipts": 3, "audit": 3, "orders": 2, "amendments": 2},
         "party": [{"name": name, "key": str(vkey(name))} for name in PARTIES],
-        "lab": [
-            {"name": name, "party": PARTIES[i % 2], "root_key": str(vkey(name))} for i, name in enumerate(LABS)
-        ],
+        "lab": [{"name": name, "party": PARTIES[i % 2], "root_key": str(vkey(name))} for i, name in enumerate(LABS)],
         "third_party": [{"name": METER, "kind": "meter", "key": str(vkey(METER))}],
         "verifier": [
             {
@@ -131,9 +129,7 @@ def terms(**changes: JsonValue) -> JsonObject:
             "margin": {"numerator": 30, "denominator": 100},
             "pue": {"numerator": 1, "denominator": 1},
         },
-        "threshold": [
-            {"name": "line", "flop": "1000000000000000", "activities": ["training"], "article": "Art. 4"}
-        ],
+        "threshold": [{"name": "line", "flop": "1000000000000000", "activities": ["training"], "article": "Art. 4"}],
         "rule": [
             {"rule": rule, "severity": severity, "article": f"Art. {i}", "parameters": parameters}
             for i, (rule, severity, parameters) in enumerate(rules, start=10)
@@ -154,9 +150,7 @@ def envelope(payload: bytes, *signers: Signer) -> Envelope:
     message = pae(payload)
     return Envelope(
         payload,
-        tuple(
-            RawSignature(hashlib.sha256(item.public_key).hexdigest(), item.sign(message)) for item in signers
-        ),
+        tuple(RawSignature(hashlib.sha256(item.public_key).hexdigest(), item.sign(message)) for item in signers),
     )
 
 
@@ -243,7 +237,9 @@ def line(activity: str, chip_ms: int, *, workload: str = "job", **more: JsonValu
     return UsageLine.model_validate({"workload": workload, "activity": activity, "chip_ms": (time,), **more})
 
 
-def order(treaty: TreatyDocument, *signers: Signer, kind: str = "pause", effective: int = 5, expiry: int = 50) -> Envelope:
+def order(
+    treaty: TreatyDocument, *signers: Signer, kind: str = "pause", effective: int = 5, expiry: int = 50
+) -> Envelope:
     """Return an order on everyone's training signed by *signers* (default: both parties)."""
     predicate = Order.model_validate(
         {

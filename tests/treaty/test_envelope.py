@@ -48,9 +48,7 @@ def test_securesystemslib_and_in_toto_agree() -> None:
     item = cast.Author(cast.SITE, treaty).hold()
     theirs = TheirEnvelope.from_dict(json.loads(item.to_dsse_json()))
     assert theirs.pae() == item.pae()
-    key = SSlibKey(
-        item.signatures[0].keyid, "ed25519", "ed25519", {"public": cast.signer(cast.SITE).public_key.hex()}
-    )
+    key = SSlibKey(item.signatures[0].keyid, "ed25519", "ed25519", {"public": cast.signer(cast.SITE).public_key.hex()})
     theirs.verify([key], 1)
     statement = InTotoStatement.copy_from_pb(
         InTotoStatement(subjects=[], predicate_type="", predicate={}).pb.FromString(b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from brakeline.treaty.orders import binding, covers, in_force, names_site
 from brakeline.treaty.statements import Activity, Order
+
 from tests.support import cast
 
 DOCUMENT = cast.document()

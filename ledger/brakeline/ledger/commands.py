@@ -89,7 +89,9 @@ def fsck(
     raise typer.Exit(DAMAGED if health.problem else 0)
 
 
-@app.command(epilog="Example: brakeline ledger mirror https://log.example ./copy --vkey verifier.party-a.example+1f6b2a0c+AZ...")
+@app.command(
+    epilog="Example: brakeline ledger mirror https://log.example ./copy --vkey verifier.party-a.example+1f6b2a0c+AZ..."
+)
 def mirror(
     source: Annotated[str, typer.Argument(help="a log's http(s) address, or a directory")],
     directory: Annotated[Path, typer.Argument(help="where the copy grows")],

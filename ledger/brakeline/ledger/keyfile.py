@@ -30,9 +30,7 @@ def write_key(path: Path, seed: bytes, passphrase: bytes | None) -> Signer:
     Raises:
         StoreError: ``key-file-exists`` (nothing is overwritten).
     """
-    encryption = (
-        serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
-    )
+    encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     data = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )

@@ -199,9 +199,7 @@ def _split(size: int) -> int:
 def _range_hash(start: int, stop: int, read: HashReader) -> bytes:
     """Hash of leaves [start, stop), where start is a multiple of the power of two at or above stop - start."""
     size = stop - start
-    nodes = [
-        read(level, (start >> level) + index) for level, index in complete_subtrees(size)
-    ]
+    nodes = [read(level, (start >> level) + index) for level, index in complete_subtrees(size)]
     node = nodes[-1]
     for left in reversed(nodes[:-1]):
         node = node_hash(left, node)
@@ -240,7 +238,10 @@ def _check_hashes(hashes: Sequence[bytes]) -> None:
     for item in hashes:
         if len(item) != HASH_SIZE:
             raise ProofError(
-                code="proof-hash-size", message="a hash has the wrong size", expected="32 bytes", found=f"{len(item)} bytes"
+                code="proof-hash-size",
+                message="a hash has the wrong size",
+                expected="32 bytes",
+                found=f"{len(item)} bytes",
             )
 
 

@@ -58,7 +58,10 @@ def parse(data: bytes) -> Note:
     """Read a note (:class:`NoteError` ``note-too-large``, ``note-malformed``)."""
     if len(data) > MAX_NOTE:
         raise NoteError(
-            code="note-too-large", message="the note is too large", expected=f"at most {MAX_NOTE} bytes", found=str(len(data))
+            code="note-too-large",
+            message="the note is too large",
+            expected=f"at most {MAX_NOTE} bytes",
+            found=str(len(data)),
         )
     try:
         text = data.decode("utf-8")

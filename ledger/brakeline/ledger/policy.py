@@ -120,7 +120,9 @@ class _Builder:
                 self._define(where, name)
                 key = _key(where, vkey, TYPE_WITNESS)
                 if key.public_key in {item.public_key for item in self.witnesses.values()}:
-                    raise _error("policy-duplicate", f"{where}this witness key stands here twice", "each key once", vkey)
+                    raise _error(
+                        "policy-duplicate", f"{where}this witness key stands here twice", "each key once", vkey
+                    )
                 self.witnesses[name] = key
                 self.urls.update((name, item) for item in url)
             case ["group", name, count, *members] if members:

@@ -112,7 +112,9 @@ def verify_receipt(data: bytes, log_key: VKey, policy: Policy) -> VerifiedReceip
             fix="ask the verifier for a fresh receipt",
         )
     if receipt.extra is None:
-        raise ProofError(code="proof-no-entry", message="the receipt does not carry its entry", expected="an extra line")
+        raise ProofError(
+            code="proof-no-entry", message="the receipt does not carry its entry", expected="an extra line"
+        )
     entry = Entry.decode(receipt.extra)
     if entry.index != receipt.index:
         raise ProofError(
@@ -121,9 +123,7 @@ def verify_receipt(data: bytes, log_key: VKey, policy: Policy) -> VerifiedReceip
             expected=str(receipt.index),
             found=str(entry.index),
         )
-    verify_inclusion(
-        receipt.index, opened.checkpoint.size, entry.leaf_hash, receipt.proof, opened.checkpoint.root
-    )
+    verify_inclusion(receipt.index, opened.checkpoint.size, entry.leaf_hash, receipt.proof, opened.checkpoint.root)
     return VerifiedReceipt(entry, opened.checkpoint, opened.cosignatures)
 
 
@@ -136,5 +136,8 @@ def _base64(text: str) -> bytes:
 
 def _malformed(expected: str) -> ProofError:
     return ProofError(
-        code="proof-malformed", message="this is not a receipt (tlog-proof@v1)", expected=expected, found="something else"
+        code="proof-malformed",
+        message="this is not a receipt (tlog-proof@v1)",
+        expected=expected,
+        found="something else",
     )

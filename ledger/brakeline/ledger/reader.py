@@ -37,7 +37,9 @@ _CACHE = 32
 class LogReader:
     """One copy of one log, under the checkpoint it was opened with."""
 
-    def __init__(self, source: Source, log_key: VKey, witnesses: Sequence[VKey] = (), note: bytes | None = None) -> None:
+    def __init__(
+        self, source: Source, log_key: VKey, witnesses: Sequence[VKey] = (), note: bytes | None = None
+    ) -> None:
         """Read the checkpoint of *source* (or take *note*) and verify its signatures.
 
         Raises:
@@ -59,7 +61,9 @@ class LogReader:
         """Entries the checkpoint commits to."""
         return self.checkpoint.size
 
-    def entries(self, start: int = 0, *, previous: bytes | None = None, progress: Progress | None = None) -> Iterator[Entry]:
+    def entries(
+        self, start: int = 0, *, previous: bytes | None = None, progress: Progress | None = None
+    ) -> Iterator[Entry]:
         """Yield the verified entries from *start* on, in order.
 
         Args:

@@ -228,5 +228,3 @@ def _corrupt(where: str, expected: str) -> StoreError:
         found="other bytes",
         fix="do not sign; restore the log from a peer's mirror onto a sound disk",
     )
-
-

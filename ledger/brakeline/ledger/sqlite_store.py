@@ -18,7 +18,9 @@ from brakeline.ledger.errors import StoreError
 from brakeline.ledger.merkle import HASH_SIZE
 from brakeline.ledger.tiles import TileRef
 
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tile (level INTEGER, n INTEGER, data BLOB NOT NULL, PRIMARY KEY (level, n)) STRICT, WITHOUT ROWID;
@@ -191,7 +193,10 @@ class SqliteStore(SqliteReader):
                 mode = self._db.pragma("journal_mode")
             if sync != 2 or mode != "wal":
                 raise StoreError(
-                    code="store-settings", message="the store is not durable", expected="wal, full", found=f"{mode}, {sync}"
+                    code="store-settings",
+                    message="the store is not durable",
+                    expected="wal, full",
+                    found=f"{mode}, {sync}",
                 )
             # A second connection reads back, so that what is hashed before signing is what another reader would see.
             super().__init__(path)

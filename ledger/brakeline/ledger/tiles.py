@@ -69,10 +69,13 @@ def parse_path(path: str) -> TileRef:
             int(number.replace("/", "").replace("x", "")),
             int(width) if width else TILE_WIDTH,
         )
-        if ref.path == path and 1 <= ref.width and (ref.level or 0) <= 63 and (not width or ref.width < TILE_WIDTH):
+        if ref.path == path and ref.width >= 1 and (ref.level or 0) <= 63 and (not width or ref.width < TILE_WIDTH):
             return ref
     raise TileError(
-        code="tile-path", message="this is not the path of a tile", expected="tile/<level>/<n>[.p/<width>]", found=path[:100]
+        code="tile-path",
+        message="this is not the path of a tile",
+        expected="tile/<level>/<n>[.p/<width>]",
+        found=path[:100],
     )
 
 
@@ -170,5 +173,3 @@ class TileHashReader:
                 self._cache.pop(next(iter(self._cache)))
             self._cache[ref] = rows
         return rows
-
-

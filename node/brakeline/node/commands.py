@@ -212,7 +212,7 @@ async def _serve(node: Node, ready: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await node.run(lambda: print(ready, flush=True), stop)  # noqa: T201 - the line programs wait for
+    await node.run(lambda: print(ready, flush=True), stop)
 
 
 def _terms(

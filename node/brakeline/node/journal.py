@@ -259,7 +259,7 @@ class Journal:
         rows = self._rows("SELECT sequence, digest FROM statement ORDER BY sequence DESC LIMIT 1")
         return (rows[0][0] + 1, rows[0][1]) if rows else (0, ZERO_DIGEST)
 
-    def reserve(self, item: Reserved, claim: Claim = Claim()) -> None:  # noqa: B008 - frozen
+    def reserve(self, item: Reserved, claim: Claim = Claim()) -> None:
         """Make *item* the only payload that may be signed at its position, durably, with what *claim* settles.
 
         Raises:

@@ -92,9 +92,9 @@ class Relay:
     async def _run_command(self, environment: dict[str, str]) -> int:
         self._keep(0)
         try:
-            child = subprocess.Popen(self._settings.command, env=environment, process_group=0)  # noqa: S603, ASYNC220
+            child = subprocess.Popen(self._settings.command, env=environment, process_group=0)
         except OSError as error:
-            print(f"meter-command: {self._settings.command[0]} cannot be run: {error.strerror}")  # noqa: T201
+            print(f"meter-command: {self._settings.command[0]} cannot be run: {error.strerror}")
             return 127
         self._child, self._tree = child, meter.ProcessTree(child.pid)
         loop = asyncio.get_running_loop()
@@ -193,7 +193,7 @@ class Relay:
                         self._relabel((hello.workload, Activity.OTHER))
                     break
         except channel.ChannelError as error:
-            print(error)  # noqa: T201 - the operator's terminal; the command goes on unhooked
+            print(error)
         finally:
             self._hooks.pop(peer, None)
 
@@ -232,7 +232,7 @@ class Relay:
                 while (message := await node.receive()) is not None:
                     self._obey(message)
             except channel.ChannelError as error:
-                print(error)  # noqa: T201
+                print(error)
             finally:
                 self._node = None
                 sending.cancel()

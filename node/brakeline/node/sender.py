@@ -45,7 +45,7 @@ class ReceiptError(BrakelineError):
     """A verifier's receipt does not prove what it should (code ``receipt-*``, or those of the ledger)."""
 
 
-class _Open(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside this module
+class _Open(Exception):
     """Something is still pending or not yet taken: ask again after a pause."""
 
 

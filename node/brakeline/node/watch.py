@@ -22,7 +22,7 @@ WAIT_MAX_S = 3.0
 _log = structlog.get_logger(__name__)
 
 
-class _Ended(Exception):  # noqa: N818 - a signal to the retry loop, never seen outside this module
+class _Ended(Exception):
     """The stream came to an end: open it again after a pause."""
 
 

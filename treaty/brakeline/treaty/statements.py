@@ -205,7 +205,8 @@ class Scope(Model):
 
 class Order(Model):
     """Parties press (pause, slow) or release (resume) the brake. In force in p when effective <= p < expiry and
-    no admitted order effective by p lifts its digest."""
+    no admitted order effective by p lifts its digest.
+    """
 
     treaty: Digest
     kind: Literal["pause", "slow", "resume"]
@@ -350,7 +351,7 @@ def encode_statement(predicate: Predicate, more_subjects: tuple[Subject, ...] = 
 
 def to_json(model: BaseModel) -> JsonObject:
     """Return a model as the JSON object of the wire: absent members left out, aliases applied."""
-    return cast(JsonObject, model.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return cast("JsonObject", model.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def expected_subject(predicate: Predicate) -> Subject:

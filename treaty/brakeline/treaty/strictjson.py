@@ -151,7 +151,7 @@ def _restrict(value: object) -> JsonValue:
     if kind is str or kind is bool:
         return cast("str | bool", value)
     if kind is int:
-        number = cast(int, value)
+        number = cast("int", value)
         if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
             return number
         raise JsonError(
@@ -168,7 +168,7 @@ def _restrict(value: object) -> JsonValue:
                     code="json-key", message="an object key is not ASCII", expected="ASCII", found=repr(key)[:60]
                 )
             _restrict(item)
-        return cast(JsonObject, value)
+        return cast("JsonObject", value)
     if kind is list:
         for item in cast("list[object]", value):
             _restrict(item)
