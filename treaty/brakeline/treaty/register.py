@@ -8,14 +8,12 @@ and *is this parent here?* The register trusts its caller: :meth:`Register.recor
 
 from __future__ import annotations
 
-from array import array
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from brakeline.ledger.vkey import VKey
+from brakeline.treaty.author_tree import AuthorTree, Node
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.statements import Enrolment, Statement
 
@@ -41,38 +39,6 @@ class Holder(NamedTuple):
     key: VKey
 
 
-@dataclass(slots=True)
-class _Chain:
-    """One author's tree: the first branch as packed digests, further branches beside it."""
-
-    main: bytearray = field(default_factory=bytearray)
-    main_index: array[int] = field(default_factory=lambda: array("Q"))
-    forks: dict[int, list[tuple[bytes, bytes, int]]] = field(
-        default_factory=dict
-    )  # sequence -> (digest, parent, index)
-
-    def length(self) -> int:
-        return len(self.main) // 32
-
-    def main_at(self, sequence: int) -> bytes:
-        return bytes(self.main[32 * sequence : 32 * sequence + 32])
-
-    def at(self, sequence: int) -> Iterator[tuple[bytes, bytes, int]]:
-        """Every statement at a position: (digest, parent digest, log index)."""
-        if 0 <= sequence < self.length():
-            parent = self.main_at(sequence - 1) if sequence else bytes(32)
-            yield self.main_at(sequence), parent, self.main_index[sequence]
-        yield from self.forks.get(sequence, ())
-
-    def add(self, sequence: int, digest: bytes, parent: bytes, index: int) -> None:
-        follows = parent == (self.main_at(sequence - 1) if sequence else bytes(32))
-        if sequence == self.length() and follows:
-            self.main += digest
-            self.main_index.append(index)
-        else:
-            self.forks.setdefault(sequence, []).append((digest, parent, index))
-
-
 class Register:
     """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
 
@@ -82,7 +48,7 @@ class Register:
         self.treaty_digest = document.digest
         self._holders: dict[str, list[Holder]] = defaultdict(list)
         self._named_keys = frozenset(document.all_statement_and_log_keys())
-        self._chains: dict[str, _Chain] = {}
+        self._chains: dict[str, AuthorTree] = {}
         self._unchained: dict[str, int] = {}
         for party in document.parties:
             self._hold(Role.PARTY, party.name, party.key)
@@ -129,7 +95,7 @@ class Register:
         """Return how many statements of *author* at *sequence* name *parent* as their parent."""
         chain = self._chains.get(author)
         raw = bytes.fromhex(parent)
-        return sum(1 for _, held, _ in chain.at(sequence) if held == raw) if chain else 0
+        return len(chain.children(sequence, raw)) if chain else 0
 
     def heads(self, author: str) -> list[tuple[int, str]]:
         """Return the leaves of an author's tree as (sequence, digest), sorted: statements without a child here."""
@@ -150,7 +116,8 @@ class Register:
         if authored is None:
             self._unchained[statement.digest] = index
             return
-        chain = self._chains.setdefault(authored.author, _Chain())
-        chain.add(authored.sequence, bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
+        chain = self._chains.setdefault(authored.author, AuthorTree())
+        node = Node(bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
+        chain.add(authored.sequence, node)
         if isinstance(authored, Enrolment):
             self._hold(Role.SITE, authored.site, VKey.parse(authored.key))

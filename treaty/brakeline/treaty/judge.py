@@ -1,0 +1,68 @@
+"""The judge of one log: the log rules that the treaty puts in force, over a growing prefix.
+
+What it is: the one place where verifier, auditor and tests get the findings of a log from, so that all judge alike.
+Judging entry n + 1 does not read the log again. What it is not: admission (its statements were admitted), a judge of
+arrival or of verifiers (:mod:`brakeline.treaty.reconcile`), a store.
+
+    judge = LogJudge(document)
+    judge.add(index, kind, statement)     # every entry, in log order
+    bodies = judge.heartbeat()            # directly after a heartbeat: what the log must say now
+"""
+
+from __future__ import annotations
+
+from brakeline.ledger.entry import Kind
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.findings import Finding
+from brakeline.treaty.rules.board import Board, LogRule
+from brakeline.treaty.rules.energy_gap import EnergyGap
+from brakeline.treaty.rules.equivocation import Equivocation
+from brakeline.treaty.rules.imbalance import Imbalance
+from brakeline.treaty.rules.peak_exceeded import PeakExceeded
+from brakeline.treaty.rules.threshold import ThresholdRule
+from brakeline.treaty.statements import Statement
+
+LOG_RULES: dict[str, type[LogRule]] = {
+    "equivocation": Equivocation,
+    "imbalance": Imbalance,
+    "peak-exceeded": PeakExceeded,
+    "threshold": ThresholdRule,
+    "energy-gap": EnergyGap,
+}
+"""Rule identifier -> its class; the identifiers are those of scope "log" in :mod:`brakeline.treaty.rule_table`."""
+
+
+class LogJudge:
+    """The log rules in force over one prefix. Equal statements give equal findings, in whatever order they came."""
+
+    def __init__(self, document: TreatyDocument) -> None:
+        """Judge by *document*, from the empty prefix; a rule that it does not name does not run."""
+        self._size = 0
+        self._board = Board()
+        self._rules = [
+            rule(document, terms, self._board)
+            for name, rule in LOG_RULES.items()
+            if (terms := document.rule(name)) is not None
+        ]
+
+    def add(self, index: int, kind: Kind, statement: Statement | None) -> None:
+        """Take the entry at *index* in; *statement* is None for the log's own kinds, which no log rule reads.
+
+        Raises:
+            ValueError: entries are not in log order; a prefix with a hole would be judged wrongly without a word.
+        """
+        if index != self._size:
+            raise ValueError(f"the judge stands at entry {self._size}, not {index}")
+        self._size += 1
+        if kind is not Kind.STATEMENT or statement is None:
+            return
+        for rule in self._rules:
+            rule.add(statement)
+
+    def heartbeat(self) -> list[bytes]:
+        """Return the bodies of the finding entries due directly after a heartbeat, in log order."""
+        return self._board.due()
+
+    def standing(self) -> dict[str, Finding]:
+        """Return what stands for the prefix so far, also what no heartbeat has logged yet: digest -> finding."""
+        return self._board.standing()

@@ -1,0 +1,100 @@
+"""The board: findings that stand, and what changed since the last heartbeat.
+
+Directly after a heartbeat a log holds the findings that are new for its prefix, and a withdrawal for each logged one
+that no longer stands (protocol.md, "The log of a verifier"). The board is that bookkeeping and nothing else: rules put
+and take away findings under keys of their own, :meth:`Board.due` says what must be logged now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Protocol
+
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.findings import Finding, Withdrawn
+from brakeline.treaty.statements import Statement
+from brakeline.treaty.terms import RuleTerms
+
+MAX_CITED = 64
+"""Statements that one finding cites (:class:`~brakeline.treaty.findings.Finding`)."""
+
+
+class Board:
+    """What stands, by key. Keys are the rules' own: any hashable that names one possible finding."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._standing: dict[Hashable, Finding] = {}
+        self._changed: dict[Hashable, Finding | None] = {}
+
+    def put(self, key: Hashable, finding: Finding | None) -> None:
+        """Let *finding* stand under *key*, or nothing."""
+        before = self._standing.get(key)
+        if finding == before:
+            return
+        self._changed.setdefault(key, before)
+        if finding is None:
+            del self._standing[key]
+        else:
+            self._standing[key] = finding
+
+    def due(self) -> list[bytes]:
+        """Return the bodies due after a heartbeat, sorted by their SHA-256; what they say is from now on logged.
+
+        A finding that came and went between two heartbeats leaves no trace; one that moved to another key neither.
+        """
+        now = {finding.digest: finding for key in self._changed if (finding := self._standing.get(key)) is not None}
+        before = {finding.digest: finding for finding in self._changed.values() if finding is not None}
+        bodies = [finding.body for digest, finding in now.items() if digest not in before]
+        bodies += [Withdrawn(withdrawn=digest).body for digest in before if digest not in now]
+        self._changed.clear()
+        return sorted(bodies, key=lambda body: hashlib.sha256(body).digest())
+
+    def standing(self) -> dict[str, Finding]:
+        """Return what stands now: digest -> finding, sorted by digest."""
+        return dict(sorted((finding.digest, finding) for finding in self._standing.values()))
+
+
+class LogRule(Protocol):
+    """A rule over one prefix. A class; the judge makes one of each rule in force."""
+
+    def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
+        """Judge by *document*; *terms* are the rule's own; findings go on *board*."""
+
+    def add(self, statement: Statement) -> None:
+        """Take an admitted statement that the log did not hold before."""
+
+
+def make(
+    terms: RuleTerms,
+    about: str,
+    *,
+    statements: Iterable[str],
+    figures: Mapping[str, object],
+    period: int | None = None,
+    article: str = "",
+) -> Finding:
+    """Return a finding of the rule that *terms* describe; *statements* are made sorted, unique and at most 64."""
+    return Finding(
+        rule=terms.rule,
+        severity=terms.severity,
+        article=article or terms.article,
+        about=about,
+        period=period,
+        statements=tuple(sorted(set(statements))[:MAX_CITED]),
+        figures={name: str(figure) for name, figure in figures.items()},
+    )
+
+
+def tally(pairs: Iterable[tuple[str, int]]) -> Counter[str]:
+    """Return the sum by name of *pairs*.
+
+    >>> tally([("a", 2), ("b", 1), ("a", 3)])["a"]
+    5
+    """
+    total: Counter[str] = Counter()
+    for name, number in pairs:
+        total[name] += number
+    return total
