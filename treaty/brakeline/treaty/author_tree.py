@@ -17,11 +17,11 @@ ROOT = bytes(32)
 
 
 class Node(NamedTuple):
-    """A statement in its author's tree: its digest, its parent's (32 bytes each), its index in the log."""
+    """A statement in its author's tree: its digest, its parent's (32 bytes each), its place (index) in the log."""
 
     digest: bytes
     parent: bytes
-    index: int
+    place: int
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class AuthorTree:
         """Take a statement in."""
         if sequence == self.length() and node.parent == self._main_at(sequence - 1):
             self.main += node.digest
-            self.main_index.append(node.index)
+            self.main_index.append(node.place)
         else:
             self.forks.setdefault(sequence, []).append(node)
 

@@ -5,7 +5,7 @@ Judging entry n + 1 does not read the log again. What it is not: admission (its 
 arrival or of verifiers (:mod:`brakeline.treaty.reconcile`), a store.
 
     judge = LogJudge(document)
-    judge.add(index, kind, statement)     # every entry, in log order
+    judge.add(index, kind, statement)     # in log order
     bodies = judge.heartbeat()            # directly after a heartbeat: what the log must say now
 """
 
@@ -48,12 +48,14 @@ class LogJudge:
     def add(self, index: int, kind: Kind, statement: Statement | None) -> None:
         """Take the entry at *index* in; *statement* is None for the log's own kinds, which no log rule reads.
 
+        Entries of the log's own kinds may be left out.
+
         Raises:
-            ValueError: entries are not in log order; a prefix with a hole would be judged wrongly without a word.
+            ValueError: the entry was taken in before, or comes before one that was: the caller has lost its place.
         """
-        if index != self._size:
-            raise ValueError(f"the judge stands at entry {self._size}, not {index}")
-        self._size += 1
+        if index < self._size:
+            raise ValueError(f"the judge has taken in {self._size} entries; entry {index} comes too late")
+        self._size = index + 1
         if kind is not Kind.STATEMENT or statement is None:
             return
         for rule in self._rules:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Protocol
 
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.findings import Finding, Withdrawn
+from brakeline.treaty.findings import Finding, Severity, Withdrawn
 from brakeline.treaty.statements import Statement
 from brakeline.treaty.terms import RuleTerms
 
@@ -79,7 +79,7 @@ def make(
     """Return a finding of the rule that *terms* describe; *statements* are made sorted, unique and at most 64."""
     return Finding(
         rule=terms.rule,
-        severity=terms.severity,
+        severity=Severity(terms.severity),
         article=article or terms.article,
         about=about,
         period=period,
