@@ -19,6 +19,7 @@ from brakeline.treaty.statements import (
     ChipCount,
     ChipTime,
     Enrolment,
+    Evidence,
     Inventory,
     Order,
     Predicate,
@@ -225,6 +226,24 @@ class Author:
                     "inventory": inventory,
                     "table": Table(root=hashlib.sha256(b"rows").hexdigest(), rows=CHIPS),
                     "lines": lines,
+                }
+            ),
+            advance=advance,
+        )
+
+    def measure(self, site: str, period: int, joules: int, *, advance: bool = True) -> Envelope:
+        """As a meter: the energy read at *site* in *period*."""
+        start = START + period * PERIOD
+        return self.say(
+            Evidence.model_validate(
+                {
+                    **self.position(),
+                    "kind": "energy",
+                    "site": site,
+                    "start": start,
+                    "end": start + PERIOD,
+                    "joules": str(joules),
+                    "readings": hashlib.sha256(b"readings").hexdigest(),
                 }
             ),
             advance=advance,
