@@ -328,7 +328,7 @@ def test_splitting_a_run_changes_nothing(fast: TreatyDocument) -> None:
     half = LINE // 2 + 1
     code, data, model = digest("code"), digest("data"), digest("model")
     author, inventory = start(fast)
-    by_site, other = Author("lab-1.party-a.example/site-2", fast), None
+    by_site = Author("lab-1.party-a.example/site-2", fast)
     other = by_site.hold()
     splits = [
         [books(author, inventory, 0, run(half)), books(author, inventory, 1, run(half))],
@@ -339,7 +339,7 @@ def test_splitting_a_run_changes_nothing(fast: TreatyDocument) -> None:
         ],
         [
             books(author, inventory, 0, run(half, workload="a", model_out=model)),
-            books(author, inventory, 1, run(half, workload="b", parents=(model,))),
+            books(author, inventory, 1, run(half, workload="b", parents=[model])),
         ],
     ]
     for said in splits:
@@ -364,7 +364,7 @@ def test_siblings_of_one_parent_do_not_add_up_and_descendants_are_covered(fast: 
     author, inventory = start(fast)
     base = digest("base")
     said = [inventory, books(author, inventory, 0, run(LINE // 2, workload="base", model_out=base))]
-    said += [books(author, inventory, p, run(LINE // 4, workload=f"tune-{p}", parents=(base,))) for p in (1, 2, 3)]
+    said += [books(author, inventory, p, run(LINE // 4, workload=f"tune-{p}", parents=[base])) for p in (1, 2, 3)]
     assert threshold(said, fast) == []
     said.append(books(author, inventory, 4, run(LINE, workload="base")))
     assert [item.figures["workload"] for item in threshold(said, fast)] == ["base"]
@@ -376,8 +376,8 @@ def test_circular_parents_hide_nothing(fast: TreatyDocument) -> None:
     half = LINE // 2 + 1
     said = [
         inventory,
-        books(author, inventory, 0, run(half, workload="a", parents=(two,), model_out=one)),
-        books(author, inventory, 1, run(half, workload="b", parents=(one,), model_out=two)),
+        books(author, inventory, 0, run(half, workload="a", parents=[two], model_out=one)),
+        books(author, inventory, 1, run(half, workload="b", parents=[one], model_out=two)),
     ]
     assert {item.figures["workload"] for item in threshold(said, fast)} == {"a", "b"}
 
@@ -390,7 +390,7 @@ def test_a_rival_who_claims_our_model_adds_nothing_to_our_lineage(fast: TreatyDo
         inventory,
         theirs,
         books(author, inventory, 0, run(1, workload="base", model_out=base)),
-        books(author, inventory, 1, run(1, workload="tune", parents=(base,))),
+        books(author, inventory, 1, run(1, workload="tune", parents=[base])),
         books(rival, theirs, 0, run(2 * LINE, workload="claim", model_out=base)),
     ]
     assert {item.about for item in threshold(said, fast)} == {"lab-2.party-b.example"}
@@ -415,7 +415,7 @@ def _crowd() -> list[Statement]:
         inventory = author.hold()
         said.append(inventory)
         for period in range(4):
-            more: dict[str, JsonValue] = {"parents": (digest(f"m{period - 1}"),), "model_out": digest(f"m{period}")}
+            more: dict[str, JsonValue] = {"parents": [digest(f"m{period - 1}")], "model_out": digest(f"m{period}")}
             lines = run(3 * 10**14 + number, workload=f"run-{period}", joules="10", **more)
             said.append(books(author, inventory, period, lines, advance=period != 2))
             said.append(meter.measure(name, period, 300))
