@@ -4,8 +4,8 @@
     brakeline node meter --dir node -- python examples/train_stdlib.py --steps 0 --throttle 0.3
 
 It is a byte-level language model in plain NumPy: the last ``CONTEXT`` bytes, each embedded in ``EMBED`` numbers,
-through one hidden layer of ``--hidden`` tanh units, to the next byte; cross-entropy loss, Adam. The same seed gives the same
-weights, bit for bit, on one machine: one BLAS thread, one random generator whose state is saved with the weights.
+through one hidden layer of ``--hidden`` tanh units, to the next byte; cross-entropy loss, Adam. The same seed gives the
+same weights, bit for bit, on one machine: one BLAS thread, one random generator whose state is saved with the weights.
 
 Model FLOP are counted from the shapes of the matrix products (2 m n k each; forward once, backward twice, the
 embedding's gradient as additions), and nothing else; so twice the batch at equal steps books twice the FLOP.
