@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 from securesystemslib import dsse, exceptions
-from securesystemslib.signer import Key
+from securesystemslib.signer._key import Key
 
 from tests.support import worlds
 

@@ -11,6 +11,7 @@ import trustme
 from brakeline.ledger import keyfile
 from brakeline.node import config
 from brakeline.node.commands import app
+from brakeline.node.setup import open_site
 from brakeline.treaty.statements import Enrolment, Inventory
 from typer.testing import CliRunner
 
@@ -36,7 +37,7 @@ def test_init_signs_enrolment_and_inventory_and_status_reads_them(options: list[
     made = RUNNER.invoke(app, options)
     assert made.exit_code == 0, made.output
     assert set(json.loads(made.stdout)["statements"]) == {"enrolment", "inventory"}
-    _, site = house.open_site(tmp_path / "node", None, house.now_ms)
+    _, site = open_site(tmp_path / "node", None, house.now_ms)
     predicates = [statement.predicate for statement in house.statements(site)]
     assert isinstance(predicates[0], Enrolment)
     assert isinstance(predicates[1], Inventory)

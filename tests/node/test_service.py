@@ -120,7 +120,7 @@ def test_a_command_without_a_hook_is_stopped_and_continued_as_a_process_group(
             child = await metered(tmp_path / "node", sys.executable, "-c", count, options=("--activity", "training"))
             assert child.stdout is not None
             await child.stdout.readline()
-            assert await until(lambda: site.journal.open_sessions()) is None
+            await until(lambda: site.journal.open_sessions())
             now = site.document.grid.period_of(house_instant())
             pause = cast.order(document, effective=now, expiry=now + 3)
             node.see(pause, "a file carried by hand")

@@ -281,8 +281,8 @@ def fast() -> TreatyDocument:
     return cast.document(chip_class=[{**classes[0], "peak_flop_per_s": "1" + "0" * 30}])
 
 
-def run(flop: int, **more: JsonValue) -> UsageLine:
-    return line("training", 1_000, flop_model=str(flop), **more)
+def run(flop: int, workload: str = "job", **more: JsonValue) -> UsageLine:
+    return line("training", 1_000, workload=workload, flop_model=str(flop), **more)
 
 
 def threshold(said: Sequence[Envelope], fast: TreatyDocument) -> list[Finding]:

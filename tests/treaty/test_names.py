@@ -16,8 +16,22 @@ def test_sites(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "example", "Lab.example", "lab..example", "-lab.example", "lab-.example", "läb.example", "lab.example\n"]
-    + ["lab.example.", "lab.example/", "lab.example/a/b", "lab .example", "a." + "b" * 64, "a." * 120 + "b"],
+    [
+        "",
+        "example",
+        "Lab.example",
+        "lab..example",
+        "-lab.example",
+        "lab-.example",
+        "läb.example",
+        "lab.example\n",
+        "lab.example.",
+        "lab.example/",
+        "lab.example/a/b",
+        "lab .example",
+        "a." + "b" * 64,
+        "a." * 120 + "b",
+    ],
 )
 def test_other_spellings_are_refused(name: str) -> None:
     for kind in (NameKind.LAB, NameKind.SITE):

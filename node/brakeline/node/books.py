@@ -31,6 +31,7 @@ import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from brakeline.ledger.merkle import Frontier, leaf_hash
@@ -190,7 +191,7 @@ class _Day:
     def __init__(self, edges: list[int], chips: ChipBook) -> None:
         self.edges, self.chips = edges, chips
         self.amounts: dict[Label, _Amount] = {}
-        self.room = [len(chips.serials) * (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+        self.room = [len(chips.serials) * (b - a) for a, b in pairwise(edges)]
 
     def place(self, session: SessionSamples) -> BookedSoFar:
         """Book what *session* used in each slot; return what is booked of it then."""
@@ -246,7 +247,7 @@ def _merged(amounts: dict[Label, _Amount], line_count: int) -> dict[Label, _Amou
     """Return at most *line_count* labels: the smallest merged by activity, then, if need be, into unattributed."""
     most = max(2, line_count)
     by_activity = _fold(amounts, most, lambda label: ("small", label[1]))
-    merged = _fold(by_activity, most, lambda label: UNATTRIBUTED)
+    merged = _fold(by_activity, most, lambda _: UNATTRIBUTED)
     return dict(sorted(merged.items(), key=lambda item: (_ORDER.index(item[0][1]), item[0][0])))
 
 
@@ -267,7 +268,7 @@ def _fold(amounts: dict[Label, _Amount], most: int, into: Callable[[Label], Labe
 
 def _rows(edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount]) -> list[bytes]:
     rows: list[bytes] = []
-    for slot, (a, b) in enumerate(zip(edges, edges[1:], strict=False)):
+    for slot, (a, b) in enumerate(pairwise(edges)):
         for position, group in enumerate(chips):
             todo = [(label, amount.busy[slot]) for label, amount in amounts.items()] if position == 0 else []
             queue = [item for item in todo if item[1]] or [(IDLE, len(group.serials) * (b - a))]

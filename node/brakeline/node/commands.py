@@ -20,7 +20,7 @@ app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is
 
 EXIT_MISTAKE = 3
 EXIT_INCOMPLETE = 4
-PASSPHRASE_ENV = "BRAKELINE_PASSPHRASE"
+PASSPHRASE_ENV = "BRAKELINE_PASSPHRASE"  # noqa: S105  (the name of a variable, no secret)
 
 
 class Format(StrEnum):

@@ -222,7 +222,8 @@ class Journal:
         """
         sessions = self._rows(
             "SELECT id, busy, flop, tokens, ended_at, lost, opened_at FROM session s "
-            "WHERE opened_at < ? AND (ended_at IS NULL OR ended_at >= ? OR busy < (SELECT max(busy) FROM sample WHERE session = s.id)) ORDER BY opened_at, id",
+            "WHERE opened_at < ? AND (ended_at IS NULL OR ended_at >= ? "
+            "OR busy < (SELECT max(busy) FROM sample WHERE session = s.id)) ORDER BY opened_at, id",
             end,
             start,
         )

@@ -3,8 +3,9 @@
 The command gets ``BRAKELINE_HOOK``, the address of this process's own socket; its hooks (:mod:`brakeline.node.hook`)
 talk to us, we talk to the node. Every 200 ms, and whenever the activity changes, we take a sample: the tree's
 CPU time and the sum of the hooks' counters, all cumulative. Samples are kept until the node says they are durable;
-while the node is away they pile up here (thinned beyond 50,000: dropping a cumulative sample coarsens, and loses nothing), and
-what the node has not taken when the command ends is left in its ``spool`` folder as a file of the same lines.
+while the node is away they pile up here (thinned beyond 50,000: dropping a cumulative sample coarsens, and loses
+nothing). What the node has not taken when the command ends is left in its ``spool`` folder as a file of the same
+lines.
 
 On an order: a command whose hook is connected is told, and stops by its own means; one without a hook has its process
 group stopped (SIGSTOP) and, when no order binds any more, continued (SIGCONT).

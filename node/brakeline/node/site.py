@@ -228,7 +228,7 @@ class Site:
 
     def _check(self, item: Reserved) -> None:
         unsigned = Envelope(item.payload, (RawSignature(self._keyid, bytes(64)),))
-        outcome = admit(self.register, unsigned, now_ms=self._now_ms(), verify=lambda key, message, signature: True)
+        outcome = admit(self.register, unsigned, now_ms=self._now_ms(), verify=_not_signed_yet)
         if not isinstance(outcome, Admitted):
             raise _refused(outcome.code, outcome.message, outcome.expected, outcome.found, outcome.fix)
 
@@ -256,3 +256,8 @@ def default_serials(site: str, chip_class: str, count: int) -> tuple[str, ...]:
 
 def _refused(code: str, message: str, expected: str, found: str, fix: str) -> SiteError:
     return SiteError(code=str(code), message=message, expected=expected, found=found, fix=fix)
+
+
+def _not_signed_yet(_key: bytes, _message: bytes, _signature: bytes) -> bool:
+    """Stand in for verification where a statement is checked before it is signed."""
+    return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias, cast
@@ -23,7 +23,7 @@ from brakeline.verifier.config import Limits
 from brakeline.verifier.errors import CallError, Status
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.tls import Identity, IdentityCheck
-from grpc_status.rpc_status import to_status
+from grpc_status.rpc_status import to_status  # pyright: ignore[reportUnknownVariableType]  (the stub takes Any)
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Quotas:
         self._streams: Counter[str] = Counter()
 
     @contextmanager
-    def taken(self, identity: Identity, *, stream: bool) -> Iterator[None]:
+    def taken(self, identity: Identity, *, stream: bool) -> Generator[None]:
         """Hold one place for *identity* (``quota-calls``, ``quota-streams``: RESOURCE_EXHAUSTED)."""
         held, most = (self._streams, self._limits.streams) if stream else (self._calls, self._limits.calls)
         if held[identity.name] >= most:
@@ -139,7 +139,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return call
 
     @contextmanager
-    def _leaving(self, method: str) -> Iterator[list[Exception]]:
+    def _leaving(self, method: str) -> Generator[list[Exception]]:
         failure: list[Exception] = []
         yield failure
         if not failure:

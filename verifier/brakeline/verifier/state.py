@@ -61,8 +61,8 @@ class _Meaning:
     judge: Judge
     size: int = 0
     received_at_ms: int = 0
-    expected: list[bytes] = field(default_factory=list)
-    announced: list[tuple[int, Envelope]] = field(default_factory=list)
+    expected: list[bytes] = field(default_factory=list[bytes])
+    announced: list[tuple[int, Envelope]] = field(default_factory=list[tuple[int, Envelope]])
 
 
 class LogState:

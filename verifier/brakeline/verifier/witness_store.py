@@ -61,6 +61,7 @@ class WitnessStore:
         Raises:
             VerifierError: ``witness-store`` when the disk does not take it: nothing may then be answered.
         """
+        after: Witnessed | None = None
         with self._lock:
             try:
                 with self._db:
