@@ -32,7 +32,7 @@ from brakeline.v1 import verifier_pb2_grpc as rpc
 
 MAX_ITEMS = 512
 MAX_BYTES = 3 * 1024 * 1024 - 64 * 1024
-"""A batch of at most 3 MiB (protocol.md), framing left room for."""
+"""A batch of at most 3 MiB (proto/brakeline/v1/verifier.proto), framing left room for."""
 CALL_S = 10.0
 """Deadline of one call."""
 WAIT_MAX_S = 3.0

@@ -6,7 +6,7 @@ Three forms of one thing, in this order of a document's life:
 2. :class:`TreatyDocument`, which the code reads; an instance is always sane: form *and* every condition between
    members (:mod:`brakeline.treaty.document_checks`) hold, or there is no instance;
 3. restricted canonical JSON (:meth:`TreatyDocument.to_canonical`), the predicate of a treaty statement. The treaty
-   digest = SHA-256 of these bytes, lowercase hex (protocol.md, "The treaty document").
+   digest = SHA-256 of these bytes, lowercase hex (docs/spec/statements.md, "The treaty document").
 
 The wire form leaves nothing to defaults: an empty list is written as ``[]``, so that whoever hashes the predicate of a
 statement gets the pin. Only ``disclosure_key`` may be absent. TOML may leave empty lists out.

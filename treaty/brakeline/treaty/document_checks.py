@@ -2,7 +2,7 @@
 
 Each check is a small pure function of the document that yields :class:`~brakeline.treaty.mistakes.Mistake`. A mistake
 names the path of the member it is about (``("quorum", "witnesses")``, ``("party", 1, "key")``); the reader of TOML
-files turns the path into a line. The conditions come from protocol.md ("The log of a verifier", "The treaty document")
+files turns the path into a line. The conditions come from the quorum arithmetic of docs/spec
 and each one is explained where it is checked. Codes are stable.
 
 What it is not: form (types, ranges of one member), which is :mod:`brakeline.treaty.terms`. Checks of who takes part and
@@ -30,7 +30,7 @@ def find_mistakes(document: TreatyDocument) -> tuple[Mistake, ...]:
 
 
 def succession_mistakes(previous: TreatyDocument, document: TreatyDocument) -> tuple[Mistake, ...]:
-    """Return what keeps *document* from being the version after *previous* (protocol.md, "Amendments")."""
+    """Return what keeps *document* from being the version after *previous*."""
     found: list[Mistake] = []
 
     def differ(path: Path, message: str, expected: str, there: str) -> None:

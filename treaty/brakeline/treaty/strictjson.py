@@ -31,7 +31,7 @@ MAX_DEPTH = 16
 """Objects and lists may nest this deep; no format of the protocol needs more than 8."""
 
 MAX_PAYLOAD = 60 * 1024
-"""Bytes of a statement's payload (protocol.md)."""
+"""Bytes of a statement's payload (docs/spec/statements.md)."""
 
 
 def parse(data: bytes, *, max_bytes: int = MAX_PAYLOAD, max_depth: int = MAX_DEPTH) -> JsonValue:

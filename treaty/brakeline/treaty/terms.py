@@ -4,7 +4,7 @@ What it is: form only. Each model says which members a table has, their units an
 hold *between* members (quorums that can be reached, deadlines that can be met, keys that differ) is in
 :mod:`brakeline.treaty.document_checks`. Member names are the keys of the TOML file and of the canonical JSON, alike.
 
-What it is not: a place for numbers of a treaty. Every number comes from the document (purpose.md, principle 7).
+What it is not: a place for numbers of a treaty. Every number comes from the document; no policy is a constant here.
 
 Members ending in ``_ms`` are milliseconds; ``Flop`` is a decimal string on the wire; a ratio is a table of two
 integers ``{numerator, denominator}``. Nothing is coerced: ``true`` is no integer, ``"3"`` is none either.
@@ -31,7 +31,7 @@ Severity: TypeAlias = Literal["note", "discrepancy", "referral"]
 ThirdPartyKind: TypeAlias = Literal["meter", "provider", "vendor", "inspector", "evaluator"]
 CountingProfile: TypeAlias = Literal["free"]
 ActivityName: TypeAlias = Literal["training", "inference", "evaluation", "other", "maintenance", "idle", "unattributed"]
-"""The closed list of activities (protocol.md); equal, word for word, to ``statements.Activity``."""
+"""The closed list of activities (docs/spec/statements.md); equal, word for word, to ``statements.Activity``."""
 
 PLACEHOLDER = "put here what that command prints"
 """What a template writes where a key is still to come."""

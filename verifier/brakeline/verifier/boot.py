@@ -1,7 +1,7 @@
 """Before the log may be signed: does a quorum's memory of it agree with what is on this disk?
 
 A log restored from yesterday's backup, or begun afresh under an old key, would fork when signed. So at boot the witness
-service starts first, and the log waits for n - w + f + 1 witnesses' memory of it, its own included (protocol.md): any
+service starts first, and the log waits for n - w + f + 1 witnesses' memory of it, its own included: any
 checkpoint that w witnesses cosigned is then remembered by at least one honest of those who answered. If one remembers
 more than this disk holds, or another history, the log refuses to be signed and says what to do.
 """

@@ -19,10 +19,10 @@ from brakeline.treaty.register import Register
 from brakeline.treaty.statements import Statement, parse_statement
 
 MAX_ITEMS = 512
-"""Attestations in one batch (protocol.md)."""
+"""Attestations in one batch (proto/brakeline/v1/verifier.proto)."""
 
 MAX_BYTES = 3 * 1024 * 1024
-"""Bytes of one batch (protocol.md)."""
+"""Bytes of one batch (proto/brakeline/v1/verifier.proto)."""
 
 _FRAME = 8 + 32 + 8 + 1 + 1 + 255
 """Bytes of an entry around its body, with the longest source: so the bound does not depend on who brings it."""

@@ -1,6 +1,6 @@
 """One verifier, wired: what starts in which order, what runs beside what, and how it ends.
 
-Order of starting (protocol.md, "Order of things in a verifier"):
+Order of starting:
 
 1. the witness, on its own store, and the HTTP side it answers on;
 2. the log: open, replay through admission and log rules;

@@ -1,7 +1,7 @@
 """The board: findings that stand, and what changed since the last heartbeat.
 
 Directly after a heartbeat a log holds the findings that are new for its prefix, and a withdrawal for each logged one
-that no longer stands (protocol.md, "The log of a verifier"). The board is that bookkeeping and nothing else: rules put
+that no longer stands (docs/spec/findings.md). The board is that bookkeeping and nothing else: rules put
 and take away findings under keys of their own, :meth:`Board.due` says what must be logged now.
 """
 
