@@ -1,0 +1,54 @@
+"""``python -m bench [ingest] [replay]``: measure, print progress, write ``bench-out/``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import ingest, replay, report
+from bench.payloads import Payload
+
+FIGURES = ("ingest", "replay")
+ROUNDS = 5
+
+
+def main() -> int:
+    """Read the command line, measure what it names, print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay; default: both")
+    parser.add_argument("--entries", type=int, default=8_192, help="statements in a round (default 8192)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
+    parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder of the results")
+    options = parser.parse_args()
+    wanted: list[str] = options.figures or list(FIGURES)
+    unknown = sorted(set(wanted) - set(FIGURES))
+    if unknown or options.rounds < ROUNDS or options.entries < 1:
+        parser.error(f"figures: {', '.join(FIGURES)}; --rounds: {ROUNDS} or more; --entries: 1 or more")
+    figures: list[report.Figure] = []
+    for payload in Payload:
+        with tempfile.TemporaryDirectory(prefix="brakeline-bench-") as folder:
+            figures += measure(Path(folder), payload, wanted, options.entries, options.rounds)
+    figures.sort(key=lambda figure: FIGURES.index(figure.name))
+    print(report.write(options.out, figures), end="")
+    print(f"wrote {options.out / 'bench.json'} and {options.out / 'bench.md'}")
+    return 0
+
+
+def measure(folder: Path, payload: Payload, wanted: list[str], entries: int, rounds: int) -> list[report.Figure]:
+    """Measure one payload: the log that ingest made is what replay reads."""
+    made, took = ingest.measure(folder, payload, entries, rounds if "ingest" in wanted else 0, progress)
+    figures = [report.Figure("ingest", payload, took)] if "ingest" in wanted else []
+    if "replay" in wanted:
+        figures.append(report.Figure("replay", payload, replay.measure(made, payload, rounds, progress)))
+    return figures
+
+
+def progress(text: str) -> None:
+    """Say on standard error how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
