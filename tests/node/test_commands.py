@@ -54,6 +54,7 @@ def test_init_signs_enrolment_and_inventory_and_status_reads_them(options: list[
         ({"--site": "lab-9.party-a.example/site-1"}, "node-lab-unknown"),
         ({"--site": "lab-2.party-b.example/site-1"}, "node-root-key"),
         ({"--site": "nonsense"}, "name-malformed"),
+        ({"--chips": "gpu=2"}, "node-chip-class"),
         ({"--treaty": "/nowhere"}, "file-error"),
     ],
 )

@@ -78,12 +78,13 @@ def make_node(
     """Make the folder, sign enrolment and inventory, and return the site with its journal open.
 
     Raises:
-        SetupError: ``node-exists``, ``node-lab-unknown``, ``node-root-key``.
+        SetupError: ``node-exists``, ``node-lab-unknown``, ``node-root-key``, ``node-chip-class``.
         BrakelineError: of the treaty, the key file, or admission.
     """
     document = load_treaty(treaty, pin)
     check_name(plan.site, NameKind.SITE)
     _check_root(document, plan.site, root)
+    _check_chips(document, plan.chips)
     if (folder / config.FILE).exists():
         raise SetupError(
             code="node-exists",
@@ -200,6 +201,18 @@ def _check_root(document: TreatyDocument, site: str, root: Signer) -> None:
             found=VKey(lab.name, TYPE_STATEMENT, root.public_key).keyid,
             fix="use the lab's offline root key file",
         )
+
+
+def _check_chips(document: TreatyDocument, chips: tuple[tuple[str, int], ...]) -> None:
+    for name, _ in chips:
+        if document.chip_class(name) is None:
+            raise SetupError(
+                code="node-chip-class",
+                message="the treaty does not name this class of chips",
+                expected=", ".join(item.name for item in document.chip_classes)[:200],
+                found=name,
+                fix="check --chips, or have the treaty name the class",
+            )
 
 
 def _write_config(folder: Path, plan: Plan, pin: str) -> None:
