@@ -27,6 +27,7 @@ from brakeline.ledger.tiles import TILE_WIDTH, encode_bundle, entries_path, tile
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat, Mirrored
 from brakeline.treaty.register import Register
 
@@ -60,7 +61,7 @@ class WorldLog:
         self.witnesses: Sequence[str] = tuple(verifier.name for verifier in document.verifiers)
         self.register = Register(document)
         self.digests: set[str] = set()
-        self.judge = _Judge(document)
+        self.judge = LogJudge(document)
 
     def append(self, now_ms: int, kind: Kind, body: bytes, source: bytes = b"") -> Entry:
         """Append whatever *body* is; statements that are admissible enter the register."""
@@ -73,7 +74,7 @@ class WorldLog:
             outcome = admit(self.register, envelope, now_ms=now_ms, from_peer=True)
             if isinstance(outcome, Admitted) and not outcome.known:
                 self.register.record(outcome.statement, entry.index)
-                self.judge.add(entry, outcome)
+                self.judge.add(entry.index, kind, outcome.statement)
         return entry
 
     def root(self, size: int | None = None) -> bytes:
@@ -178,8 +179,8 @@ class World:
             if peer is not log and peer.published is not None
         )
         own = log.published.decode() if log.published is not None else None
-        beat = log.append(self.now_ms, Kind.HEARTBEAT, Heartbeat(checkpoint=own, mirrored=mirrored).body)
-        for body in log.findings(log.judge.due(beat)):
+        log.append(self.now_ms, Kind.HEARTBEAT, Heartbeat(checkpoint=own, mirrored=mirrored).body)
+        for body in log.findings(log.judge.heartbeat()):
             log.append(self.now_ms, Kind.FINDING, body)
 
 
@@ -238,20 +239,6 @@ def _begin(document: TreatyDocument | None) -> tuple[World, list[Site]]:
     world = World(document)
     world.beat()
     return world, [Site(world, cast.SITE), Site(world, cast.OTHER_SITE)]
-
-
-class _Judge:
-    """The findings due after a heartbeat, by the same code that a verifier runs."""
-
-    def __init__(self, document: TreatyDocument) -> None:
-        self.document = document
-
-    def add(self, entry: Entry, outcome: Admitted) -> None:
-        """Take an admitted statement into judgement."""
-
-    def due(self, beat: Entry) -> Bodies:
-        """Return the bodies of the findings that must follow *beat*."""
-        return []
 
 
 def _root(leaves: Sequence[bytes]) -> bytes:

@@ -36,3 +36,7 @@ class StatementError(TreatyError):
 
 class DocumentError(TreatyError):
     """A treaty document with a mistake (codes ``treaty-*``)."""
+
+
+class ReplayError(TreatyError):
+    """A log whose entries are not what they must be, by its own verifier's doing (codes ``replay-*``)."""

@@ -1,0 +1,188 @@
+"""The audit: from addresses of logs and a pinned treaty to a report. Everything is recomputed.
+
+Order of work: the treaty against the pin; each source's checkpoint under the treaty's keys; every entry through
+:class:`~brakeline.treaty.replay.LogReplay`; copies of one log against each other; all logs together through
+:func:`~brakeline.treaty.verdict.verdict`. What fails is recorded and the rest goes on: a report always comes out.
+
+Believed: the treaty whose digest the auditor gave. Not believed: sources, checkpoints' holders, labs, verifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from brakeline.audit.copies import Copy, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.pinned import load_pinned
+from brakeline.audit.report import AuditReport, FindingReport, Level, LogReport, LogState, Problem
+from brakeline.ledger import ed25519
+from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.source import open_source
+from brakeline.treaty.admission import Verify
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.findings import Finding
+from brakeline.treaty.reconcile.conduct import History, Misjudged
+from brakeline.treaty.replay import Facts, LogReplay
+from brakeline.treaty.sentences import sentence
+from brakeline.treaty.statements import to_json
+from brakeline.treaty.verdict import Open, Verdict, stale_ms, verdict
+
+CONDUCT = "verifier-conduct"
+Progress = Callable[[str, int, int], None]
+"""Called now and then with (source, entries done, entries in all)."""
+
+
+def audit_sources(
+    sources: Sequence[str],
+    treaty: Path,
+    pin: str,
+    *,
+    as_of_ms: int | None = None,
+    paranoid: bool = False,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
+
+    Args:
+        sources: several may be copies of one log; they are then compared.
+        treaty: TOML, or the signed envelope.
+        pin: 64 lowercase hex digits.
+        as_of_ms: when staleness is judged and deadlines have passed; the newest entry of all logs by default.
+        paranoid: verify every statement with both signature libraries, which must agree.
+        progress: told after every bundle of entries.
+
+    Nothing is raised for what the logs or the treaty say: it is in the report.
+    """
+    try:
+        document = load_pinned(treaty, pin)
+    except BrakelineError as error:
+        return AuditReport(pin=pin, problems=(Problem.of(error),))
+    with ExitStack() as stack:
+        copies: list[_Replayed] = []
+        for source in sources:
+            try:
+                copy = open_copy(stack.enter_context(closing(open_source(source))), document)
+            except BrakelineError as error:
+                copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
+                copy.fail(LogState.UNREADABLE, Problem.of(error))
+            copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
+        return _judge(copies, document, pin, as_of_ms)
+
+
+def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Verify with libsodium and with OpenSSL.
+
+    Raises:
+        BrakelineError: ``libraries-disagree``: under the strict rule they never should.
+    """
+    sodium = ed25519.verify(key, message, signature)
+    openssl = ed25519.verify_openssl(key, message, signature)
+    if sodium is not openssl:
+        raise BrakelineError(
+            code="libraries-disagree",
+            message="libsodium and OpenSSL disagree about a signature",
+            expected="one answer",
+            found=f"libsodium {sodium}, OpenSSL {openssl}, key {key.hex()}",
+            fix="report this: a signature that two libraries read differently divides verifiers",
+        )
+    return sodium
+
+
+class _Replayed:
+    """A copy and what its replay showed; ``facts`` is None when nothing of it could be read."""
+
+    def __init__(self, copy: Copy, facts: Facts | None) -> None:
+        self.copy = copy
+        self.facts = facts
+
+
+def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Progress | None) -> _Replayed:
+    reader = copy.reader
+    if reader is None:
+        return _Replayed(copy, None)
+    name = copy.report.source
+    replay = LogReplay(document, copy.report.origin, reader.root_at, verify=verify)
+    read_copy(copy, replay.feed, None if progress is None else lambda done, size: progress(name, done, size))
+    if copy.report.state is LogState.REPRODUCED:
+        try:
+            replay.finish()
+        except BrakelineError as error:
+            copy.fail(LogState.MISCONDUCT, Problem.of(error, reader.size - 1))
+    return _Replayed(copy, replay.close())
+
+
+def _judge(copies: Sequence[_Replayed], document: TreatyDocument, pin: str, as_of_ms: int | None) -> AuditReport:
+    gaps: list[Problem] = []
+    _compare(copies)
+    kept = _largest(copies)
+    newest = max((facts.newest_ms for facts in kept.values()), default=-1)
+    instant = newest if as_of_ms is None else as_of_ms
+    for item in copies:
+        if item.facts is not None:
+            stale = stale_ms(document, item.facts.newest_ms, instant)
+            item.copy.report = replace(item.copy.report, stale_ms=stale)
+        gap = quorum_gap(item.copy, document)
+        gaps += [gap] if gap is not None else []
+    judged = _verdict(copies, kept, document, instant)
+    return AuditReport(
+        pin=pin,
+        treaty=(document.name, document.version),
+        as_of_ms=None if instant < 0 else instant,
+        as_of_given=as_of_ms is not None,
+        logs=tuple(item.copy.report for item in copies),
+        findings=tuple(_finding(finding) for finding in judged.findings),
+        unchecked=(*gaps, *(_problem(item) for item in judged.open)),
+        levels=tuple(Level(item.name, item.state, item.sentence, item.figures) for item in judged.levels),
+    )
+
+
+def _compare(copies: Sequence[_Replayed]) -> None:
+    """Hold copies of one log against each other: one must be a prefix of the other."""
+    for place, first in enumerate(copies):
+        for second in copies[place + 1 :]:
+            if first.copy.report.origin != second.copy.report.origin:
+                continue
+            fork = compare_copies(first.copy, second.copy)
+            if fork is not None:
+                first.copy.fail(LogState.MISCONDUCT, fork)
+                second.copy.fail(LogState.MISCONDUCT, fork)
+
+
+def _largest(copies: Sequence[_Replayed]) -> dict[str, Facts]:
+    """Return origin -> the facts of its copy that reaches furthest."""
+    kept: dict[str, Facts] = {}
+    for item in copies:
+        facts = item.facts
+        if facts is not None and (facts.origin not in kept or kept[facts.origin].newest_ms < facts.newest_ms):
+            kept[facts.origin] = facts
+    return kept
+
+
+def _verdict(copies: Sequence[_Replayed], kept: dict[str, Facts], document: TreatyDocument, instant: int) -> Verdict:
+    histories: dict[str, History] = {}
+    misjudged: list[Misjudged] = []
+    for item in copies:
+        report, reader = item.copy.report, item.copy.reader
+        whole = report.state is LogState.REPRODUCED
+        if (
+            reader is not None
+            and whole
+            and (report.origin not in histories or histories[report.origin].size < reader.size)
+        ):
+            histories[report.origin] = History(reader.size, reader.root_at)
+        problem = report.divergence
+        if report.state is LogState.MISCONDUCT and problem is not None and problem.index is not None:
+            misjudged.append(Misjudged(report.origin, problem.code, problem.index))
+    return verdict(
+        document, list(kept.values()), as_of_ms=instant, histories=histories, misjudged=sorted(set(misjudged))
+    )
+
+
+def _finding(finding: Finding) -> FindingReport:
+    return FindingReport(finding.digest, to_json(finding), sentence(finding), misconduct=finding.rule == CONDUCT)
+
+
+def _problem(item: Open) -> Problem:
+    return Problem(item.code, item.message, item.expected, item.found, item.fix)

@@ -1,0 +1,104 @@
+"""Several logs of one treaty, seen together: who has what since when, and what cannot be known.
+
+n is the number of logs the treaty names, f how many verifiers may lie. Something is *in time* when f + 1 logs appended
+it by the deadline, so that one honest log did, whatever the others say (protocol: "on time iff f + 1 logs").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from functools import cached_property
+
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.replay import Facts
+from brakeline.treaty.statements import Order
+
+
+class Timing(Enum):
+    """Whether something came by a deadline."""
+
+    IN_TIME = "in time"
+    TOO_LATE = "too late"
+    UNKNOWN = "unknown"
+
+
+class Logs:
+    """The logs that were read, at most one a verifier."""
+
+    def __init__(self, document: TreatyDocument, parts: Sequence[Facts]) -> None:
+        """See *parts* together under *document* (two parts of one origin are a caller's mistake)."""
+        self.document = document
+        self.parts = sorted(parts, key=lambda facts: facts.origin)
+        self.enough = document.quorum.liars + 1
+        if len({facts.origin for facts in parts}) != len(parts):
+            raise ValueError("two parts of one log")
+
+    @cached_property
+    def owing(self) -> dict[str, int]:
+        """Site -> the first period it owes books for, sites in order of name.
+
+        That is where both its enrolment and its first inventory have taken effect, or its enrolment alone while no log
+        holds an inventory: a site that never says what it holds owes books all the same.
+        """
+        holding = _least(item for facts in self.parts for item in facts.holding.items())
+        enrolled = _least(item for facts in self.parts for item in facts.enrolled.items())
+        return {site: max(period, holding.get(site, period)) for site, period in sorted(enrolled.items())}
+
+    @cached_property
+    def enrolled(self) -> dict[str, int]:
+        """Site -> the first period its key is enrolled for."""
+        return _least(item for facts in self.parts for item in facts.enrolled.items())
+
+    @cached_property
+    def orders(self) -> dict[str, Order]:
+        """Every order that some log admitted, by digest."""
+        return dict(sorted({digest: order for facts in self.parts for digest, order in facts.orders.items()}.items()))
+
+    def digests(self, site: str, period: int) -> list[str]:
+        """Return the versions of a site's books of *period* that any log holds."""
+        return sorted({books.digest for facts in self.parts for books in facts.books.get((site, period), ())})
+
+    def unknown(self, instant_ms: int) -> int:
+        """Return how many logs are not known to have nothing more up to *instant_ms*, unread ones included."""
+        known = sum(1 for facts in self.parts if facts.newest_ms > instant_ms)
+        return len(self.document.verifiers) - known
+
+    def timing(self, arrivals: Iterable[int | None], deadline_ms: int) -> Timing:
+        """Say whether what arrived at *arrivals* (one a part, None where it is absent) came by *deadline_ms*.
+
+        A log that holds it in time is known even where the log ends before the deadline.
+        """
+        came = list(arrivals)
+        by_then = sum(1 for arrival in came if arrival is not None and arrival <= deadline_ms)
+        if by_then >= self.enough:
+            return Timing.IN_TIME
+        open_still = sum(
+            1
+            for arrival, facts in zip(came, self.parts, strict=True)
+            if arrival is None and facts.newest_ms <= deadline_ms
+        )
+        unread = len(self.document.verifiers) - len(self.parts)
+        return Timing.TOO_LATE if by_then + open_still + unread < self.enough else Timing.UNKNOWN
+
+    def held_since(self, digest: str) -> int | None:
+        """Return the instant (ms) from which f + 1 of the logs read hold *digest*; None while fewer do.
+
+        An unread log can only have made it earlier, so that a bound from here never accuses too soon.
+        """
+        raw = bytes.fromhex(digest)
+        came = sorted(facts.arrivals[raw] for facts in self.parts if raw in facts.arrivals)
+        return came[self.enough - 1] if len(came) >= self.enough else None
+
+    def reported(self, site: str, period: int) -> Iterator[int | None]:
+        """Yield, for each part, when the first version of a site's books of *period* arrived."""
+        for facts in self.parts:
+            versions = facts.books.get((site, period), ())
+            yield min((books.received_at_ms for books in versions), default=None)
+
+
+def _least(items: Iterable[tuple[str, int]]) -> dict[str, int]:
+    least: dict[str, int] = {}
+    for key, value in items:
+        least[key] = min(least.get(key, value), value)
+    return least

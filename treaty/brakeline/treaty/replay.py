@@ -1,0 +1,280 @@
+"""Replay of one log: is every entry what it must be, and what does the log show?
+
+What it is: the same admission and the same log rules that the log's verifier ran, over entries whose bytes, links and
+root the caller has already verified (:class:`brakeline.ledger.reader.LogReader` does that). The first entry that is not
+what it must be raises, and is misconduct of the log's own verifier: nobody else can sign a checkpoint over it. What it
+is not: a comparison of logs (:mod:`brakeline.treaty.reconcile` does that with the :class:`Facts` gathered here).
+
+    replay = LogReplay(document, origin, root_at)
+    for entry in reader.entries():
+        replay.feed(entry)
+    replay.finish()
+
+Memory: digests and numbers, no payloads: per statement its digest and time of arrival, its place in its author's tree,
+and what the log rules keep. Pure: ``root_at`` is the caller's, the clock of admission is ``received_at_ms``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from brakeline.ledger import ed25519
+from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
+from brakeline.ledger.entry import Entry, Kind
+from brakeline.treaty.admission import Admitted, Verify, admit, check_treaty_statement
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.errors import ReplayError
+from brakeline.treaty.findings import Finding
+from brakeline.treaty.judge import LogJudge
+from brakeline.treaty.logbody import parse_heartbeat
+from brakeline.treaty.register import Register
+from brakeline.treaty.rules.peak_exceeded import flop_of
+from brakeline.treaty.statements import (
+    Acknowledgement,
+    Activity,
+    Enrolment,
+    Evidence,
+    Inventory,
+    Order,
+    Statement,
+    Usage,
+)
+
+RootAt = Callable[[int], bytes]
+"""The root this log had at a size, from verified tiles."""
+
+
+class Work(NamedTuple):
+    """What the books of a period say of one activity."""
+
+    activity: Activity
+    chip_ms: int
+    flop: int
+
+
+class Books(NamedTuple):
+    """One usage statement, as far as several logs are compared by it."""
+
+    digest: str
+    received_at_ms: int
+    work: tuple[Work, ...]
+
+
+class Claim(NamedTuple):
+    """A checkpoint of a peer that a heartbeat embeds: the peer's log had this root at this size."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+@dataclass(slots=True)
+class Facts:
+    """What one log shows, in the form in which logs are compared.
+
+    Attributes:
+        origin: the log.
+        newest_ms: ``received_at_ms`` of the newest entry, -1 for an empty log. Everything that this log received
+            before that instant is in the facts.
+        arrivals: statement digest (32 bytes) -> received_at_ms.
+        enrolled: site -> the first period its key is enrolled for.
+        holding: site -> the first period an inventory of it takes effect.
+        books: (site, period) -> the versions of its books here.
+        orders: digest -> order.
+        acknowledged: (site, order digest) -> first arrival of an acknowledgement.
+        metered: sites of which a third party gave evidence.
+        claims: the peers' checkpoints in its heartbeats -> index of the first heartbeat that embeds it.
+        standing: the log-rule findings that stand for the whole prefix, digest -> finding.
+    """
+
+    origin: str
+    newest_ms: int = -1
+    arrivals: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    enrolled: dict[str, int] = field(default_factory=dict[str, int])
+    holding: dict[str, int] = field(default_factory=dict[str, int])
+    books: dict[tuple[str, int], list[Books]] = field(default_factory=dict[tuple[str, int], list[Books]])
+    orders: dict[str, Order] = field(default_factory=dict[str, Order])
+    acknowledged: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    metered: set[str] = field(default_factory=set[str])
+    claims: dict[Claim, int] = field(default_factory=dict[Claim, int])
+    standing: dict[str, Finding] = field(default_factory=dict[str, Finding])
+
+
+class LogReplay:
+    """Takes the entries of one log in order."""
+
+    def __init__(
+        self, document: TreatyDocument, origin: str, root_at: RootAt, *, verify: Verify = ed25519.verify
+    ) -> None:
+        """Replay the log *origin*, which *document* must name; *verify* is strict Ed25519 over statements."""
+        verifier = document.verifier_by_origin(origin)
+        if verifier is None:
+            raise _wrong("replay-origin", "a log that the treaty names", origin)
+        self.facts = Facts(origin)
+        self._document = document
+        self._key = verifier.log_key
+        self._root_at = root_at
+        self._verify = verify
+        self._register = Register(document)
+        self._judge = LogJudge(document)
+        self._expected: list[bytes] = []
+        self._own: Checkpoint | None = None
+        self._notes: dict[str, str] = {}
+
+    def feed(self, entry: Entry) -> None:
+        """Take the next entry.
+
+        Raises:
+            ReplayError: ``replay-treaty``, ``replay-kind``, ``replay-inadmissible``, ``replay-repeated``,
+                ``replay-heartbeat``, ``replay-judgement``.
+            BrakelineError: the codes of envelopes, statements and treaty documents.
+        """
+        if (entry.index == 0) != (entry.kind is Kind.TREATY):
+            raise _wrong("replay-treaty", "the treaty at entry 0, and there only", entry.kind.name.lower())
+        if entry.kind is Kind.FINDING:
+            self._finding(entry)
+        elif self._expected:
+            raise _wrong("replay-judgement", _quote(self._expected[0]), entry.kind.name.lower())
+        elif entry.kind is Kind.TREATY:
+            statement, _ = check_treaty_statement(
+                Envelope.from_body(entry.body), self._document.digest, verify=self._verify
+            )
+            self._take(statement, entry)
+        elif entry.kind is Kind.STATEMENT:
+            self._statement(entry)
+        elif entry.kind is Kind.HEARTBEAT:
+            self._heartbeat(entry)
+        else:
+            found = entry.kind.name.lower()
+            raise _wrong("replay-kind", "a kind that this version of the treaty's rules knows", found)
+        self.facts.newest_ms = entry.received_at_ms
+
+    def finish(self) -> Facts:
+        """Say that the log ends here, and return what it shows (also when it ended in a divergence).
+
+        Raises:
+            ReplayError: ``replay-judgement``: a checkpoint never stands between a heartbeat and its findings.
+        """
+        self.close()
+        if self._expected:
+            raise _wrong("replay-judgement", _quote(self._expected[0]), "the end of the log")
+        return self.facts
+
+    def close(self) -> Facts:
+        """Return what the entries fed so far show, whether or not they end well."""
+        self.facts.standing = self._judge.standing()
+        return self.facts
+
+    def _finding(self, entry: Entry) -> None:
+        if not self._expected:
+            raise _wrong("replay-judgement", "no finding here", _quote(entry.body))
+        if self._expected.pop(0) != entry.body:
+            raise _wrong("replay-judgement", "the finding that the log rules give for this prefix", _quote(entry.body))
+
+    def _statement(self, entry: Entry) -> None:
+        envelope = Envelope.from_body(entry.body)
+        outcome = admit(self._register, envelope, now_ms=entry.received_at_ms, from_peer=True, verify=self._verify)
+        if not isinstance(outcome, Admitted):
+            raise _wrong("replay-inadmissible", "an admissible statement", f"{outcome.code}: {outcome.message}")
+        if outcome.known:
+            raise _wrong("replay-repeated", "a statement once", f"{outcome.statement.digest} again")
+        self._take(outcome.statement, entry)
+
+    def _take(self, statement: Statement, entry: Entry) -> None:
+        self._register.record(statement, entry.index)
+        self._judge.add(entry.index, entry.kind, statement)
+        gather(self.facts, self._document, statement, entry.received_at_ms)
+
+    def _heartbeat(self, entry: Entry) -> None:
+        heartbeat = parse_heartbeat(entry.body)
+        if heartbeat.checkpoint is not None:
+            self._check_own(heartbeat.checkpoint, entry.index)
+        for item in heartbeat.mirrored:
+            peer = self._document.verifier_by_origin(item.origin)
+            if peer is None or item.origin == self.facts.origin:
+                raise _wrong("replay-heartbeat", "checkpoints of the treaty's other logs", item.origin)
+            if self._notes.get(item.origin) == item.checkpoint:
+                continue
+            checkpoint = open_checkpoint(item.checkpoint.encode(), peer.log_key).checkpoint
+            self._notes[item.origin] = item.checkpoint
+            self.facts.claims.setdefault(Claim(item.origin, checkpoint.size, checkpoint.root), entry.index)
+        self._expected = self._judge.heartbeat()
+
+    def _check_own(self, note: str, index: int) -> None:
+        """Check that the log embeds a checkpoint of its own history: signed, not of the future, with its root."""
+        if self._notes.get(self.facts.origin) == note:
+            return
+        checkpoint = open_checkpoint(note.encode(), self._key).checkpoint
+        self._notes[self.facts.origin] = note
+        if checkpoint.size > index:
+            raise _wrong("replay-heartbeat", f"a checkpoint of at most {index} entries", str(checkpoint.size))
+        if self._own is not None and (self._own.size, self._own.root) == (checkpoint.size, checkpoint.root):
+            return
+        root = self._root_at(checkpoint.size)
+        if checkpoint.root != root:
+            raise _wrong(
+                "replay-heartbeat",
+                f"root {root.hex()} at {checkpoint.size} entries",
+                f"{checkpoint.root.hex()}, signed by this log: two histories",
+            )
+        self._own = checkpoint
+
+
+def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int) -> None:
+    """Add what *statement*, which arrived at *received_at_ms*, shows to *facts*."""
+    facts.arrivals[bytes.fromhex(statement.digest)] = received_at_ms
+    match statement.predicate:
+        case Enrolment() as said:
+            _least(facts.enrolled, said.site, said.effective_period)
+        case Inventory() as said:
+            _least(facts.holding, said.author, said.effective_period)
+        case Usage() as said:
+            period = document.grid.index_of(said.start, said.end)
+            if period is not None:  # the grid was checked at admission
+                books = Books(statement.digest, received_at_ms, _work(said))
+                facts.books.setdefault((said.author, period), []).append(books)
+        case Order() as said:
+            facts.orders[statement.digest] = said
+        case Acknowledgement() as said:
+            facts.acknowledged.setdefault((said.author, said.order), received_at_ms)
+        case Evidence() as said:
+            facts.metered.add(said.site)
+        case TreatyDocument():
+            pass
+
+
+def _work(usage: Usage) -> tuple[Work, ...]:
+    """Sum the lines by activity; activities with neither chip time nor FLOP are left out."""
+    sums: dict[Activity, tuple[int, int]] = {}
+    for line in usage.lines:
+        chip_ms, flop = sums.get(line.activity, (0, 0))
+        more = sum(time.value.value for time in line.chip_ms)
+        sums[line.activity] = (chip_ms + more, flop + flop_of(line))
+    return tuple(Work(activity, *sums[activity]) for activity in sorted(sums) if any(sums[activity]))
+
+
+def _least(table: dict[str, int], key: str, value: int) -> None:
+    table[key] = min(table.get(key, value), value)
+
+
+def _quote(body: bytes) -> str:
+    return body[:160].decode("utf-8", "replace")
+
+
+_MESSAGES = {
+    "replay-origin": "the treaty names no such log",
+    "replay-treaty": "the treaty does not stand where it must",
+    "replay-kind": "an entry of a kind that nothing puts into this log",
+    "replay-inadmissible": "the log holds a statement that was not admissible to its prefix",
+    "replay-repeated": "the log holds a statement twice",
+    "replay-heartbeat": "a heartbeat embeds what it must not",
+    "replay-judgement": "the findings are not those that the log rules give for this prefix",
+}
+
+
+def _wrong(code: str, expected: str, found: str) -> ReplayError:
+    fix = "the log's own verifier wrote this; keep the copy, it is evidence"
+    return ReplayError(code=code, message=_MESSAGES[code], expected=expected, found=found, fix=fix)

@@ -1,0 +1,129 @@
+"""Findings in plain words, for delegates: one sentence each, rendered from the finding and nothing else.
+
+Prose is no part of a finding, so that better wording never changes a digest. A figure that a finding lacks (one by
+another version of these rules) is shown as "?", never an error.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from brakeline.treaty.findings import Finding
+
+Figures = Mapping[str, str]
+
+_REASONS = {
+    "unknown": "no log holds that inventory",
+    "another-site": "that inventory is another site's",
+    "not-yet-effective": "that inventory takes effect later",
+}
+
+
+def sentence(finding: Finding) -> str:
+    """Return *finding* as one English sentence that names whom it is about, when, and the figures.
+
+    >>> from brakeline.treaty.findings import Severity
+    >>> sentence(Finding(rule="late", severity=Severity.NOTE, article="Art. 14", about="lab.example/site-1", period=3,
+    ...     statements=(), figures={"due_ms": "1000", "arrived_ms": "3500"}))
+    'lab.example/site-1: the books of period 3 came 2500 ms after they were due (Art. 14).'
+    """
+    figures = defaultdict(lambda: "?", finding.figures)
+    say = _SAY.get(finding.rule, _unknown_rule)
+    return f"{finding.about}: {say(finding, figures)} ({finding.article})."
+
+
+def _when(finding: Finding) -> str:
+    return "an unknown period" if finding.period is None else f"period {finding.period}"
+
+
+def _number(text: str) -> str:
+    """Group the digits of a decimal figure: ``1 234 567`` reads better than ``1234567``."""
+    return f"{int(text):,}".replace(",", " ") if text.isascii() and text.isdigit() else text
+
+
+def _equivocation(_finding: Finding, figures: Figures) -> str:
+    return f"signed {figures['versions']} different statements as number {figures['sequence']} of its chain"
+
+
+def _imbalance(finding: Finding, figures: Figures) -> str:
+    if "reason" in finding.figures:
+        reason = _REASONS.get(figures["reason"], figures["reason"])
+        return f"the books of {_when(finding)} rest on inventory {figures['inventory'][:16]}..., but {reason}"
+    return (
+        f"the books of {_when(finding)} account for {_number(figures['booked_chip_ms'])} chip-milliseconds of class "
+        f"{figures['class']}, where the inventory makes it {_number(figures['due_chip_ms'])}"
+    )
+
+
+def _peak_exceeded(finding: Finding, figures: Figures) -> str:
+    return (
+        f"line {figures['line']} ({figures['workload']}) of the books of {_when(finding)} claims "
+        f"{_number(figures['flop'])} FLOP, more than the {_number(figures['peak_flop'])} its chips could do"
+    )
+
+
+def _threshold(finding: Finding, figures: Figures) -> str:
+    return (
+        f"the training run {figures['workload']}, with all it descends from, reached {_number(figures['total_flop'])} "
+        f"FLOP in {_when(finding)} and so passed the line {figures['threshold']} of {_number(figures['line_flop'])}"
+    )
+
+
+def _energy_gap(finding: Finding, figures: Figures) -> str:
+    return (
+        f"by {_when(finding)} a meter had read {_number(figures['sum_joules'])} joules more than the books explain, "
+        f"beyond the {_number(figures['k_joules'])} forgiven a period; the treaty's limit is "
+        f"{_number(figures['h_joules'])}"
+    )
+
+
+def _missing(finding: Finding, figures: Figures) -> str:
+    held = f"{figures['logs']} of the {figures['needed']} logs needed have them"
+    return f"the books of {_when(finding)} are missing: {held}, and the deadline has passed"
+
+
+def _late(finding: Finding, figures: Figures) -> str:
+    arrived, due = figures["arrived_ms"], figures["due_ms"]
+    by = f"{int(arrived) - int(due)} ms" if arrived.isdigit() and due.isdigit() else "?"
+    return f"the books of {_when(finding)} came {by} after they were due"
+
+
+def _breach(finding: Finding, figures: Figures) -> str:
+    return (
+        f"booked {_number(figures['chip_ms'])} chip-milliseconds and {_number(figures['flop'])} FLOP of paused activity "
+        f"in {_when(finding)}, though the order has bound it since period {figures['binding_period']}"
+    )
+
+
+def _unacknowledged(_finding: Finding, figures: Figures) -> str:
+    held = f"{figures['logs']} of the {figures['needed']} logs needed have its word"
+    return f"did not acknowledge an order in time: {held}"
+
+
+def _conduct(_finding: Finding, figures: Figures) -> str:
+    if figures["act"] == "fork":
+        return (
+            f"signed two histories: roots {figures['root'][:16]}... and {figures['other_root'][:16]}... at "
+            f"{figures['size']} entries, the latter seen in the log {figures['seen_in']}"
+        )
+    return f"wrote what does not follow from its log at entry {figures['entry']} ({figures['code']})"
+
+
+def _unknown_rule(finding: Finding, figures: Figures) -> str:
+    shown = ", ".join(f"{name} {figures[name]}" for name in sorted(finding.figures))
+    return f"a finding of the rule {finding.rule} in {_when(finding)}: {shown}"
+
+
+_SAY: dict[str, Callable[[Finding, Figures], str]] = {
+    "equivocation": _equivocation,
+    "imbalance": _imbalance,
+    "peak-exceeded": _peak_exceeded,
+    "threshold": _threshold,
+    "energy-gap": _energy_gap,
+    "missing-period": _missing,
+    "late": _late,
+    "brake-breach": _breach,
+    "unacknowledged-order": _unacknowledged,
+    "verifier-conduct": _conduct,
+}

@@ -1,0 +1,206 @@
+"""The verdict over several logs: what was found, what could not be checked, and how far that carries.
+
+A verdict is never a green light. It lists the findings that stand (log rules of every log together, and reconcile
+rules), what is open (logs not read, arrivals that cannot be decided, logs that are stale or lack statements), and three
+levels of assurance that are never mixed:
+
+1. *run-correct*: what was declared about the runs is consistent with every piece of evidence in the logs;
+2. *run-complete*: every period of every declared chip is accounted for;
+3. *fleet-complete*: no compute exists outside the declared inventory; only outside evidence speaks to that.
+
+Pure: the caller passes the time at which staleness is judged. Findings of a log that was replayed only in part count
+for the part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.findings import Finding, Severity
+from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
+from brakeline.treaty.reconcile.conduct import History, Misjudged, conduct
+from brakeline.treaty.reconcile.logs import Logs, Timing
+from brakeline.treaty.reconcile.reporting import Due, due_periods, reporting
+from brakeline.treaty.replay import Facts
+
+_GRAVEST_FIRST = (Severity.REFERRAL, Severity.DISCREPANCY, Severity.NOTE)
+_COMPLETENESS = frozenset({"imbalance", "missing-period", "late"})
+_CONDUCT = "verifier-conduct"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """One thing that could not be checked, is missing, or is stale (the code is stable)."""
+
+    code: str
+    message: str
+    expected: str = ""
+    found: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One of the three levels: its state in a word or two, a sentence, and the figures in it."""
+
+    name: str
+    state: str
+    sentence: str
+    figures: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What stands, what is open, and the levels. ``findings``: gravest first, then by rule, about and period."""
+
+    findings: tuple[Finding, ...]
+    open: tuple[Open, ...]
+    levels: tuple[Level, ...]
+
+
+def verdict(
+    document: TreatyDocument,
+    parts: Sequence[Facts],
+    *,
+    as_of_ms: int,
+    histories: Mapping[str, History] | None = None,
+    misjudged: Sequence[Misjudged] = (),
+) -> Verdict:
+    """Judge *parts*, one a log read (also in part), at *as_of_ms* (Unix ms).
+
+    Args:
+        document: the pinned treaty.
+        parts: the facts of each log, at most one an origin.
+        as_of_ms: deadlines before it have passed, and a log older than the treaty allows is stale.
+        histories: origin -> the history that was read, for the check for forks.
+        misjudged: logs whose replay ended by their verifier's doing.
+    """
+    logs = Logs(document, parts)
+    due = list(due_periods(logs, as_of_ms))
+    found: dict[str, Finding] = {digest: item for facts in logs.parts for digest, item in facts.standing.items()}
+    for rule in (
+        reporting(logs, iter(due)),
+        breaches(logs),
+        unacknowledged(logs, as_of_ms),
+        conduct(logs, histories or {}, misjudged, document),
+    ):
+        found.update((finding.digest, finding) for finding in rule)
+    findings = tuple(sorted(found.values(), key=_rank))
+    gaps = (*_unread(logs), *_stale(logs, as_of_ms), *_lacking(logs), *_undecided(logs, due, as_of_ms))
+    return Verdict(findings, gaps, _levels(logs, findings, due))
+
+
+def stale_ms(document: TreatyDocument, newest_ms: int, as_of_ms: int) -> int:
+    """Return how much older than it may be a log is whose newest entry came at *newest_ms*; 0 when it is fresh.
+
+    A log speaks at least once a heartbeat, publishes within the checkpoint interval, and its clock may be off by skew.
+    """
+    times = document.deadlines
+    allowed = times.heartbeat_ms.value + times.checkpoint_ms.value + times.skew_ms.value
+    return max(0, as_of_ms - newest_ms - allowed)
+
+
+def _rank(finding: Finding) -> tuple[int, str, str, int, str]:
+    gravity = _GRAVEST_FIRST.index(finding.severity)
+    return gravity, finding.rule, finding.about, -1 if finding.period is None else finding.period, finding.digest
+
+
+def _unread(logs: Logs) -> Iterator[Open]:
+    read = {facts.origin for facts in logs.parts}
+    for verifier in logs.document.verifiers:
+        if verifier.origin not in read:
+            yield Open("log-not-read", f"the log {verifier.origin} was not read", fix=f"it is at {verifier.url}")
+    need = logs.document.quorum.audit
+    if len(read) < need:
+        yield Open(
+            "audit-quorum",
+            "too few logs were read to rule out that a statement with a receipt quorum is missing from all of them",
+            f"{need} of {len(logs.document.verifiers)} logs",
+            str(len(read)),
+            "read further logs of the treaty",
+        )
+
+
+def _stale(logs: Logs, as_of_ms: int) -> Iterator[Open]:
+    for facts in logs.parts:
+        late = stale_ms(logs.document, facts.newest_ms, as_of_ms)
+        if late:
+            yield Open(
+                "log-stale",
+                f"the log {facts.origin} is older than the treaty allows",
+                "a heartbeat in time",
+                f"{late} ms too old at the time of the audit",
+                "fetch it again; a log that stays silent is worth a question to its operator",
+            )
+
+
+def _lacking(logs: Logs) -> Iterator[Open]:
+    """Name statements that a log lacks though another has had them for longer than the take-over grace."""
+    grace = logs.document.deadlines.takeover_ms.value
+    for facts in logs.parts:
+        lacking: set[bytes] = set()
+        for other in logs.parts:
+            old = facts.newest_ms - grace
+            lacking |= {d for d, at in other.arrivals.items() if at < old and d not in facts.arrivals}
+        if lacking:
+            yield Open(
+                "statements-lacking",
+                f"the log {facts.origin} lacks statements that others have held for longer than the take-over grace",
+                "none",
+                f"{len(lacking)}, the first by digest {min(lacking).hex()}",
+                "ask its verifier; a statement that its heartbeats say it mirrored must be there",
+            )
+
+
+def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
+    books = sum(1 for item in due if item.timing is Timing.UNKNOWN)
+    if books:
+        yield Open(
+            "arrival-undecided",
+            f"whether the books of {books} periods came in time cannot be decided from the logs read",
+            f"{logs.enough} logs that have them, or enough that reach past the deadline",
+            fix="read further logs, or newer copies",
+        )
+    orders = sum(
+        1
+        for digest, site, at in acknowledgements_due(logs, as_of_ms)
+        if logs.timing([facts.acknowledged.get((site, digest)) for facts in logs.parts], at) is Timing.UNKNOWN
+    )
+    if orders:
+        yield Open(
+            "acknowledgement-undecided",
+            f"whether {orders} acknowledgements of orders came in time cannot be decided from the logs read",
+            f"{logs.enough} logs that have them, or enough that reach past the deadline",
+            fix="read further logs, or newer copies",
+        )
+
+
+def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tuple[Level, ...]:
+    content = [item for item in findings if item.rule not in _COMPLETENESS and item.rule != _CONDUCT]
+    gaps = [item for item in findings if item.rule in _COMPLETENESS and item.rule != "late"]
+    undecided = sum(1 for item in due if item.timing is Timing.UNKNOWN)
+    reported = sum(1 for item in due if logs.digests(item.site, item.period))
+    metered = {site for facts in logs.parts for site in facts.metered}
+    correct = Level(
+        "run-correct",
+        "contradicted" if content else "not contradicted",
+        f"{len(content)} findings contradict what was declared; evidence that is in no log was not weighed.",
+        {"findings": len(content)},
+    )
+    complete = Level(
+        "run-complete",
+        "incomplete" if gaps or undecided or reported < len(due) else "complete",
+        f"{reported} of {len(due)} periods due from {len(logs.owing)} sites are in the logs; "
+        f"{len(gaps)} findings of missing books or books that do not balance.",
+        {"due": len(due), "findings": len(gaps), "reported": reported, "sites": len(logs.owing)},
+    )
+    fleet = Level(
+        "fleet-complete",
+        "outside evidence only",
+        f"A third party metered {len(metered)} of {len(logs.owing)} sites; compute that is on no declared inventory "
+        "and at no metered site leaves no trace here.",
+        {"metered": len(metered), "sites": len(logs.owing)},
+    )
+    return correct, complete, fleet
