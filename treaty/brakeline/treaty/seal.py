@@ -5,7 +5,7 @@
 The leaf of the statement is then ``{"sealed": <digest, lowercase hex>}``. Author, sequence and pointer bind the
 commitment to one place, so that a seal copied to another place, or by another author, opens nowhere. The salt is 32
 bytes from a secure source, new for every leaf; it and the value travel to the named verifiers as a *disclosure*, never
-into the log. Source: docs/spec/seal.md.
+into the log. Source: docs/spec/statements.md.
 
 What it is not: encryption. Without a secret salt, a value from a small set could be found by trying.
 """
