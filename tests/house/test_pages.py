@@ -42,8 +42,15 @@ def test_the_first_commands_of_a_page_run_as_written(page: str, tmp_path: Path) 
     environment = {name: value for name, value in os.environ.items() if name not in secrets}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = ["bash", "-euo", "pipefail", "-c", block]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, text=True, **pipes) as shell:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    ) as shell:
         try:
             output, _ = shell.communicate(timeout=100)
         finally:
