@@ -7,6 +7,7 @@ compare-and-swap, durable on return; so two writers, or a stale one, cannot both
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from brakeline.ledger.errors import StoreError
@@ -35,8 +36,8 @@ class CheckpointStore:
     def read(self, slot: str) -> bytes | None:
         """Return the note in *slot*, or None."""
         with translated(self._path):
-            note = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).get
-        return None if note is None else bytes(note)
+            rows = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
+        return _note(rows, self._path)
 
     def compare_and_swap(self, slot: str, old: bytes | None, new: bytes) -> None:
         """Replace *old* (None: nothing) by *new* in *slot*; atomic, durable on return.
@@ -47,8 +48,9 @@ class CheckpointStore:
         with translated(self._path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                found = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).get
-                if (None if found is None else bytes(found)) != old:
+                rows = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
+                found = _note(rows, self._path)
+                if found != old:
                     raise StoreError(
                         code="store-swap",
                         message="the checkpoint store holds another checkpoint than its writer believes",
@@ -80,7 +82,23 @@ def read_slot(path: Path, slot: str) -> bytes | None:
     db = connect(path, readonly=True)
     try:
         with translated(path):
-            note = db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).get
-        return None if note is None else bytes(note)
+            rows = db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
+        return _note(rows, path)
     finally:
         db.close()
+
+
+def _note(rows: Sequence[tuple[object, ...]], path: Path) -> bytes | None:
+    """Return the note in the first of *rows*, if any: a damaged one may be of any type, and is not "nothing signed"."""
+    if not rows:
+        return None
+    (note,) = rows[0]
+    if not isinstance(note, bytes):
+        raise StoreError(
+            code="store-corrupt",
+            message="the checkpoint store's file is damaged",
+            expected="a note",
+            found=f"{path}: {type(note).__name__}",
+            fix="do not sign; take the last checkpoint from a witness or a peer's mirror",
+        )
+    return note

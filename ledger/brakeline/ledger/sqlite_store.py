@@ -150,16 +150,16 @@ class SqliteReader:
             for index, data in self._reader.execute(
                 "SELECT idx, data FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop)
             ):
-                if index != expected:
+                if index != expected or not isinstance(data, bytes):  # a damaged record may turn up as any type
                     break
-                yield bytes(data)
+                yield data
                 expected += 1
         if expected != stop:
             raise StoreError(
                 code="store-corrupt",
                 message="an entry is missing from the store",
                 expected=f"entry {expected}",
-                found="none",
+                found="none that can be read",
                 fix="restore from a peer's mirror; do not sign",
             )
 
@@ -167,7 +167,7 @@ class SqliteReader:
         """Return the hashes of a tile, at most ``ref.width`` of them (empty when there is none)."""
         with translated(self._path):
             data = self._reader.execute("SELECT data FROM tile WHERE level = ? AND n = ?", (ref.level, ref.n)).get
-        return b"" if data is None else bytes(data)[: ref.width * HASH_SIZE]
+        return data[: ref.width * HASH_SIZE] if isinstance(data, bytes) else b""
 
     def close(self) -> None:
         """Close the connection."""
