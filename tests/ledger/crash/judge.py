@@ -1,0 +1,109 @@
+"""The judge: opens what a crash left with the real code, and holds it against what was promised.
+
+Its own arithmetic: roots are computed here from the recovered bytes with nothing but SHA-256, so that a mistake in the
+ledger's tree cannot excuse itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from brakeline.ledger.checkpoint import open_checkpoint
+from brakeline.ledger.entry import Kind
+from brakeline.ledger.errors import LedgerError
+from brakeline.ledger.sequencer import Candidate
+from brakeline.ledger.sqlite_store import SqliteReader
+
+from tests.ledger.crash.states import Image
+from tests.ledger.crash.workload import LOG, ORIGIN, Promises, opened
+from tests.support.cast import START, vkey
+
+REFUSALS = frozenset({"store-behind", "store-forked", "store-corrupt", "store-io"})
+"""Codes with which a damaged log may refuse; every other one is a mistake of ours."""
+
+
+def roots(entries: Sequence[bytes]) -> list[bytes]:
+    """Return the RFC 6962 root of every prefix of *entries*, the empty one first."""
+    result = [hashlib.sha256(b"").digest()]
+    stack: list[tuple[int, bytes]] = []
+    for entry in entries:
+        stack.append((0, hashlib.sha256(b"\0" + entry).digest()))
+        while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
+            height, right = stack.pop()
+            stack[-1] = (height + 1, hashlib.sha256(b"\1" + stack[-1][1] + right).digest())
+        root = stack[-1][1]
+        for _, left in reversed(stack[:-1]):
+            root = hashlib.sha256(b"\1" + left + root).digest()
+        result.append(root)
+    return result
+
+
+def write(image: Image) -> None:
+    """Write the files of a state."""
+    for path, data in image.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def clear(directory: Path) -> None:
+    """Remove every file below *directory*."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
+def problems(directory: Path, promises: Promises) -> list[str]:
+    """Open the log in *directory*, append one entry more, and return what it breaks of *promises*.
+
+    A refusal to open comes back as ``refused: <code>``: after a crash it is a loss too, since a synced log must open.
+    """
+    try:
+        with opened(directory) as sequencer:
+            found = _broken(list(sequencer.store.read_entries(0, sequencer.size)), promises)
+            if found:
+                return found
+            appended = sequencer.append([Candidate(Kind.HEARTBEAT, b"", b"after the crash")], START)
+            after = list(sequencer.store.read_entries(0, sequencer.size))
+    except LedgerError as error:
+        return [f"refused: {error.code}"] if error.code in REFUSALS else [f"undocumented: {error}"]
+    checkpoint = open_checkpoint(appended.note, vkey(ORIGIN, "log")).checkpoint
+    if checkpoint.size != len(after) or checkpoint.root != _roots(tuple(after))[-1]:
+        return ["fork: what was signed after the crash is not the root of the log"]
+    return _broken(after, promises)
+
+
+def opens_unchanged(directory: Path, entries: Sequence[bytes]) -> bool:
+    """Say whether a plain reader of the log in *directory* finds exactly *entries* first."""
+    reader = SqliteReader(directory / LOG)
+    try:
+        return list(reader.read_entries(0, len(entries))) == list(entries)
+    finally:
+        reader.close()
+
+
+def _broken(entries: list[bytes], promises: Promises) -> list[str]:
+    found: list[str] = []
+    for index, (_, entry) in enumerate(promises.acknowledged):
+        if index >= len(entries):
+            found.append(f"lost: {len(promises.acknowledged) - index} acknowledged entries from {index} on")
+            break
+        if entries[index] != entry:
+            found.append(f"lost: acknowledged entry {index} was replaced")
+            break
+    prefixes = _roots(tuple(entries))
+    for _, size, root in promises.signed:
+        if size > len(entries):
+            found.append(f"fork: signed at size {size}, the log holds {len(entries)}")
+            break
+        if prefixes[size] != root:
+            found.append(f"fork: the root signed at size {size} is not the log's")
+            break
+    return found
+
+
+@lru_cache(maxsize=64)
+def _roots(entries: tuple[bytes, ...]) -> list[bytes]:
+    return roots(entries)
