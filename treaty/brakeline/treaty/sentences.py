@@ -90,10 +90,8 @@ def _late(finding: Finding, figures: Figures) -> str:
 
 
 def _breach(finding: Finding, figures: Figures) -> str:
-    return (
-        f"booked {_number(figures['chip_ms'])} chip-milliseconds and {_number(figures['flop'])} FLOP of paused activity "
-        f"in {_when(finding)}, though the order has bound it since period {figures['binding_period']}"
-    )
+    work = f"{_number(figures['chip_ms'])} chip-milliseconds and {_number(figures['flop'])} FLOP of paused activity"
+    return f"booked {work} in {_when(finding)}, though the order has bound it since period {figures['binding_period']}"
 
 
 def _unacknowledged(_finding: Finding, figures: Figures) -> str:
