@@ -136,9 +136,9 @@ class World:
                 log.append(self.now_ms, Kind.STATEMENT, envelope.to_body(), client_source(by))
 
     def beat(self, times: int = 1) -> None:
-        """Let a second pass, *times* over: take-over, heartbeat with findings, checkpoint, cosignatures."""
+        """Let a heartbeat interval pass, *times* over: take-over, heartbeat, findings, checkpoint, cosignatures."""
         for _ in range(times):
-            self.now_ms += BEAT
+            self.now_ms += self.document.deadlines.heartbeat_ms.value
             awake = [log for log in self.logs if not log.silent]
             for log in awake:
                 self._take_over(log)
