@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ from random import Random
 import pytest
 
 from tests.ledger.crash import judge
-from tests.ledger.crash.disk import Faults, Tape, recording, scratch_root
+from tests.ledger.crash.disk import Faults, Tape, recording, scratch_directory
 from tests.ledger.crash.states import crash_states
 from tests.ledger.crash.workload import Promises, run
 
@@ -29,10 +27,8 @@ SESSIONS = (14, 9, 5)
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A directory that is fast to write small files to, gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="brakeline-crash-", dir=scratch_root(tmp_path)))
-    yield path
-    shutil.rmtree(path)
+    with scratch_directory(tmp_path) as directory:
+        yield directory
 
 
 def recorded(

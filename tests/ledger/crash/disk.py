@@ -17,6 +17,8 @@ The model of durability, which is POSIX's and SQLite's own:
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -201,7 +203,8 @@ def _error(fault: Fault, code: int) -> Exception:
     return apsw.exception_for(code if fault == "io" else apsw.SQLITE_FULL)
 
 
-def _small_wal(db: apsw.Connection) -> None:
+def small_wal(db: apsw.Connection) -> None:
+    """Make SQLite copy its WAL into the file often (a connection hook)."""
     db.wal_autocheckpoint(AUTOCHECKPOINT)
 
 
@@ -214,16 +217,22 @@ def recording(faults: Faults | None = None, directory: Path | None = None) -> It
     vfs = _Vfs(NAME, REAL)
     vfs.tape = tape
     apsw.set_default_vfs(NAME)
-    apsw.connection_hooks.append(_small_wal)
+    apsw.connection_hooks.append(small_wal)
     try:
         yield tape
     finally:
-        apsw.connection_hooks.remove(_small_wal)
+        apsw.connection_hooks.remove(small_wal)
         apsw.set_default_vfs(REAL)
         vfs.unregister()
 
 
-def scratch_root(fallback: Path) -> Path:
-    """Return a directory in memory where there is one (crash states are many and small), else *fallback*."""
+@contextmanager
+def scratch_directory(fallback: Path) -> Iterator[Path]:
+    """Give a directory in memory where there is one (crash states are many and small), else below *fallback*."""
     memory = Path("/dev/shm")
-    return memory if memory.is_dir() and os.access(memory, os.W_OK) else fallback
+    usable = memory.is_dir() and os.access(memory, os.W_OK)
+    path = Path(tempfile.mkdtemp(prefix="brakeline-crash-", dir=memory if usable else fallback))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,23 +57,38 @@ def clear(directory: Path) -> None:
 
 
 def problems(directory: Path, promises: Promises) -> list[str]:
-    """Open the log in *directory*, append one entry more, and return what it breaks of *promises*.
+    """Return what the log in *directory* breaks of *promises* (see :func:`recover`)."""
+    return recover(directory, promises).problems
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What stands in a log that was opened again, after one entry more; and what it breaks of what was promised."""
+
+    entries: list[bytes]
+    problems: list[str]
+
+
+def recover(directory: Path, promises: Promises) -> Recovered:
+    """Open the log in *directory* with the real code, append and sign one entry more, and judge.
 
     A refusal to open comes back as ``refused: <code>``: after a crash it is a loss too, since a synced log must open.
     """
+    entries: list[bytes] = []
     try:
         with opened(directory) as sequencer:
-            found = _broken(list(sequencer.store.read_entries(0, sequencer.size)), promises)
+            entries = list(sequencer.store.read_entries(0, sequencer.size))
+            found = _broken(entries, promises)
             if found:
-                return found
+                return Recovered(entries, found)
             appended = sequencer.append([Candidate(Kind.HEARTBEAT, b"", b"after the crash")], START)
-            after = list(sequencer.store.read_entries(0, sequencer.size))
+            entries = list(sequencer.store.read_entries(0, sequencer.size))
     except LedgerError as error:
-        return [f"refused: {error.code}"] if error.code in REFUSALS else [f"undocumented: {error}"]
+        return Recovered(entries, [f"refused: {error.code}" if error.code in REFUSALS else f"undocumented: {error}"])
     checkpoint = open_checkpoint(appended.note, vkey(ORIGIN, "log")).checkpoint
-    if checkpoint.size != len(after) or checkpoint.root != _roots(tuple(after))[-1]:
-        return ["fork: what was signed after the crash is not the root of the log"]
-    return _broken(after, promises)
+    if checkpoint.size != len(entries) or checkpoint.root != _roots(tuple(entries))[-1]:
+        return Recovered(entries, ["fork: what was signed after the crash is not the root of the log"])
+    return Recovered(entries, _broken(entries, promises))
 
 
 def opens_unchanged(directory: Path, entries: Sequence[bytes]) -> bool:
@@ -96,7 +112,7 @@ def _broken(entries: list[bytes], promises: Promises) -> list[str]:
     prefixes = _roots(tuple(entries))
     for _, size, root in promises.signed:
         if size > len(entries):
-            found.append(f"fork: signed at size {size}, the log holds {len(entries)}")
+            found.append(f"lost: signed at size {size}, the log holds {len(entries)}")
             break
         if prefixes[size] != root:
             found.append(f"fork: the root signed at size {size} is not the log's")
