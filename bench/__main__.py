@@ -18,7 +18,7 @@ def main() -> int:
     """Read the command line, measure what it names, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay; default: both")
-    parser.add_argument("--entries", type=int, default=8_192, help="statements in a round (default 8192)")
+    parser.add_argument("--entries", type=int, default=4_096, help="statements in a round (default 4096)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder of the results")
     options = parser.parse_args()
