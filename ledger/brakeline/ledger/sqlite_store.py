@@ -23,7 +23,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS tile (level INTEGER, n INTEGER, data BLOB NOT NULL, PRIMARY KEY (level, n)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tile (level INTEGER, n INTEGER, data BLOB NOT NULL, PRIMARY KEY (level, n))
+    STRICT, WITHOUT ROWID;
 """
 
 
@@ -31,8 +32,11 @@ class FileLock:
     """An advisory lock on ``<path>.lock`` for as long as this object (and process) lives."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock, or raise StoreError ``store-locked``."""
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take the lock, or raise StoreError ``store-locked``, ``store-io`` (no such directory, no right to write)."""
+        try:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error.strerror or "an error") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -65,6 +69,31 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         return db
 
 
+def connect_writer(path: Path, schema: str) -> apsw.Connection:
+    """Open an SQLite file for writing, with *schema* in it, and check that what it commits is durable.
+
+    Raises:
+        StoreError: ``store-settings`` (no WAL, or no full sync, on this disk) and those of :func:`connect`.
+    """
+    db = connect(path)
+    try:
+        with translated(path):
+            db.execute(schema)
+            sync, mode = db.pragma("synchronous"), db.pragma("journal_mode")
+        if sync != 2 or mode != "wal":
+            raise StoreError(
+                code="store-settings",
+                message="the store is not durable",
+                expected="wal, 2",
+                found=f"{mode}, {sync}",
+                fix="keep it on a local disk that supports shared memory files",
+            )
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 class translated:  # noqa: N801  a context manager, used like a function
     """Turn SQLite's errors into :class:`StoreError`, the outcome of the failed transaction being undone or unknown."""
 
@@ -79,6 +108,16 @@ class translated:  # noqa: N801  a context manager, used like a function
         """Translate *error* when it is SQLite's."""
         if isinstance(error, apsw.Error):
             raise _translate(self._path, error) from error
+
+
+def _unusable(path: Path, found: str) -> StoreError:
+    return StoreError(
+        code="store-io",
+        message="the store cannot be opened for writing",
+        expected="a directory that this user may write",
+        found=f"{path}: {found}",
+        fix="check the path and its permissions",
+    )
 
 
 def _translate(path: Path, error: apsw.Error) -> StoreError:
@@ -186,20 +225,13 @@ class SqliteStore(SqliteReader):
         self._path = path
         self._lock = FileLock(path)
         try:
-            self._db = connect(path)
-            with translated(path):
-                self._db.execute(_SCHEMA)
-                sync = self._db.pragma("synchronous")
-                mode = self._db.pragma("journal_mode")
-            if sync != 2 or mode != "wal":
-                raise StoreError(
-                    code="store-settings",
-                    message="the store is not durable",
-                    expected="wal, full",
-                    found=f"{mode}, {sync}",
-                )
-            # A second connection reads back, so that what is hashed before signing is what another reader would see.
-            super().__init__(path)
+            self._db = connect_writer(path, _SCHEMA)
+            try:
+                # A second connection reads back: what is hashed before signing is what another reader would see.
+                super().__init__(path)
+            except BaseException:
+                self._db.close()
+                raise
         except BaseException:
             self._lock.release()
             raise
@@ -215,7 +247,7 @@ class SqliteStore(SqliteReader):
                         code="store-position",
                         message="the log is not where its writer believes",
                         expected=str(first),
-                        found=str(last),
+                        found="0" if last is None else str(int(last) + 1),
                         fix="reload before writing again",
                     )
                 self._db.executemany("INSERT INTO entry VALUES (?, ?)", enumerate(entries, start=first))
