@@ -38,7 +38,7 @@ from brakeline.ledger.errors import LedgerError
 
 from tests.ledger.crash import judge
 from tests.ledger.crash.disk import small_wal
-from tests.ledger.crash.workload import ORIGIN, Promises, batch, opened
+from tests.ledger.crash.workload import ORIGIN, Promises, batch, make_directories, opened
 from tests.support.cast import START, vkey
 
 IMAGE_BYTES = 128 << 20
@@ -109,6 +109,7 @@ def write_until_death(directory: Path, pipe: int, random: Random, *, careless: b
 
 def live(directory: Path, random: Random, death: Kill | Cut, *, careless: bool) -> list[tuple[int, bytes]]:
     """Let a writer live until a random moment; return what it acknowledged: (size, root)."""
+    make_directories(directory)
     source, sink = os.pipe()
     child = os.fork()
     if child == 0:

@@ -71,14 +71,21 @@ class Witnessed:
         return self._signer.sign(message)
 
 
+def make_directories(directory: Path) -> None:
+    """Make the two directories of a log, unless they are there (asked without touching a disk that may be dead)."""
+    for path in (LOG, MEMORY):
+        parent = (directory / path).parent
+        if not parent.is_dir():
+            parent.mkdir(parents=True)
+
+
 @contextmanager
 def opened(directory: Path, log_signer: Signer | None = None, *, careless: bool = False) -> Iterator[Sequencer]:
     """Open the log in *directory* as a verifier does, boot check included; close it whatever happens.
 
     *careless* is the control: the same code over SQLite's ``synchronous=OFF``.
     """
-    for path in (LOG, MEMORY):
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+    make_directories(directory)
     memory = CheckpointStore(directory / MEMORY)
     try:
         store = SqliteStore(directory / LOG)
