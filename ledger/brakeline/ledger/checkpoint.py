@@ -59,17 +59,17 @@ class Checkpoint:
         """Read a note text (:class:`NoteError` ``checkpoint-malformed``)."""
         lines = text.split("\n")
         if len(lines) < 4 or lines.pop() or not all(lines):
-            raise _malformed("three or more non-empty lines", text[:80])
+            raise _malformed("three or more non-empty lines", ascii(text[:80]))
         origin, size, root, *extensions = lines
         if not _SIZE.fullmatch(size) or int(size) > MAX_SIZE:
-            raise _malformed("a decimal size of at most 2^63", size[:40])
+            raise _malformed("a decimal size of at most 2^63", ascii(size[:40]))
         try:
             raw = base64.b64decode(root, validate=True)
         except (binascii.Error, ValueError):
-            raise _malformed("a base64 root hash", root[:80]) from None
+            raise _malformed("a base64 root hash", ascii(root[:80])) from None
         checkpoint = cls(origin, int(size), raw, tuple(extensions))
         if len(raw) != HASH_SIZE or checkpoint.render_text() != text:
-            raise _malformed("32 bytes in standard base64", root[:80])
+            raise _malformed("32 bytes in standard base64", ascii(root[:80]))
         return checkpoint
 
 
@@ -152,7 +152,7 @@ def open_checkpoint(data: bytes, log_key: VKey, witnesses: Sequence[VKey] = ()) 
             code="checkpoint-origin",
             message="this checkpoint is another log's",
             expected=log_key.name,
-            found=checkpoint.origin[:120],
+            found=ascii(checkpoint.origin[:120]),
         )
     known = {(key.name, key.id): key for key in witnesses if key.type == TYPE_WITNESS}
     cosignatures: dict[VKey, int] = {}

@@ -7,11 +7,11 @@ compare-and-swap, durable on return; so two writers, or a stale one, cannot both
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+import apsw
 from brakeline.ledger.errors import StoreError
-from brakeline.ledger.sqlite_store import FileLock, connect, translated
+from brakeline.ledger.sqlite_store import FileLock, connect, connect_writer, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoint (slot TEXT PRIMARY KEY, note BLOB NOT NULL) STRICT;
@@ -26,9 +26,7 @@ class CheckpointStore:
         self._path = path
         self._lock = FileLock(path)
         try:
-            self._db = connect(path)
-            with translated(path):
-                self._db.execute(_SCHEMA)
+            self._db = connect_writer(path, _SCHEMA)
         except BaseException:
             self._lock.release()
             raise
@@ -36,8 +34,7 @@ class CheckpointStore:
     def read(self, slot: str) -> bytes | None:
         """Return the note in *slot*, or None."""
         with translated(self._path):
-            rows = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
-        return _note(rows, self._path)
+            return _note(self._db, slot, self._path)
 
     def compare_and_swap(self, slot: str, old: bytes | None, new: bytes) -> None:
         """Replace *old* (None: nothing) by *new* in *slot*; atomic, durable on return.
@@ -48,8 +45,7 @@ class CheckpointStore:
         with translated(self._path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                rows = self._db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
-                found = _note(rows, self._path)
+                found = _note(self._db, slot, self._path)
                 if found != old:
                     raise StoreError(
                         code="store-swap",
@@ -82,18 +78,18 @@ def read_slot(path: Path, slot: str) -> bytes | None:
     db = connect(path, readonly=True)
     try:
         with translated(path):
-            rows = db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)).fetchall()
-        return _note(rows, path)
+            return _note(db, slot, path)
     finally:
         db.close()
 
 
-def _note(rows: Sequence[tuple[object, ...]], path: Path) -> bytes | None:
-    """Return the note in the first of *rows*, if any: a damaged one may be of any type, and is not "nothing signed"."""
-    if not rows:
-        return None
-    (note,) = rows[0]
-    if not isinstance(note, bytes):
+def _note(db: apsw.Connection, slot: str, path: Path) -> bytes | None:
+    """Return the note in *slot*, if any: a damaged one may be of any type, and is not "nothing signed"."""
+    row: tuple[object, ...]
+    for row in db.execute("SELECT note FROM checkpoint WHERE slot = ?", (slot,)):
+        (note,) = row
+        if isinstance(note, bytes):
+            return note
         raise StoreError(
             code="store-corrupt",
             message="the checkpoint store's file is damaged",
@@ -101,4 +97,4 @@ def _note(rows: Sequence[tuple[object, ...]], path: Path) -> bytes | None:
             found=f"{path}: {type(note).__name__}",
             fix="do not sign; take the last checkpoint from a witness or a peer's mirror",
         )
-    return note
+    return None

@@ -1,9 +1,12 @@
-"""``brakeline ledger``: export a log as static files, check a log for damage, mirror a log. Imports nothing heavy at the top."""
+"""``brakeline ledger``: export a log as static files, check a log for damage, mirror a log.
+
+Imports nothing heavy at the top: ``brakeline --help`` loads this module.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -123,7 +126,7 @@ def _print(format: Format, value: dict[str, object], text: str) -> None:  # noqa
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Progress | None]:
+def _progress(what: str) -> Generator[Progress | None]:
     """Show a progress bar on a terminal's stderr, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from brakeline.ledger.errors import KeyError_
+from brakeline.ledger.errors import KeyUnfitError
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -107,11 +107,11 @@ def check_registrable(public_key: bytes) -> None:
     """Check once that a key may be registered: canonical, on the curve, of large order, free of torsion.
 
     Raises:
-        KeyError_: ``key-unregistrable``.
+        KeyUnfitError: ``key-unregistrable``.
     """
     if len(public_key) == 32 and point_ok(public_key) and crypto_core_ed25519_is_valid_point(public_key):
         return
-    raise KeyError_(
+    raise KeyUnfitError(
         code="key-unregistrable",
         message="these bytes may not serve as an Ed25519 key",
         expected="32 bytes: a canonical, torsion-free point of the prime-order group",

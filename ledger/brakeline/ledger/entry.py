@@ -67,26 +67,25 @@ class Entry:
 
     @cached_property
     def _encoded(self) -> bytes:
-        if len(self.previous) != 32 or len(self.source) > 255 or not 0 <= self.index < 2**63:
-            raise _malformed("previous of 32 bytes, source of at most 255, index below 2^63", f"index {self.index}")
+        if len(self.previous) != 32 or len(self.source) > 255:
+            raise _malformed("previous of 32 bytes, source of at most 255", f"{len(self.previous)}, {len(self.source)}")
+        if not 0 <= self.index < 2**63 or not 0 <= self.received_at_ms < 2**63:
+            raise _malformed("index and time below 2^63", f"index {self.index}, time {self.received_at_ms}")
         data = (
             _HEAD.pack(self.index, self.previous, self.received_at_ms, self.kind, len(self.source))
             + self.source
             + self.body
         )
         if len(data) > MAX_ENTRY:
-            raise EntryError(
-                code="entry-too-large",
-                message="an entry is too large",
-                expected=f"at most {MAX_ENTRY} bytes",
-                found=str(len(data)),
-            )
+            raise _too_large(len(data))
         return data
 
     @classmethod
     def decode(cls, data: bytes) -> Entry:
         """Read an entry (:class:`EntryError` ``entry-too-large``, ``entry-malformed``)."""
-        if len(data) > MAX_ENTRY or len(data) < _HEAD.size:
+        if len(data) > MAX_ENTRY:
+            raise _too_large(len(data))
+        if len(data) < _HEAD.size:
             raise _malformed(f"{_HEAD.size} to {MAX_ENTRY} bytes", f"{len(data)} bytes")
         index, previous, received, kind, length = _HEAD.unpack_from(data)
         if not 1 <= kind <= 7 or index >= 2**63 or received >= 2**63:
@@ -138,9 +137,9 @@ def encode_signed(signatures: Sequence[RawSignature], payload: bytes) -> bytes:
         raise _malformed("1 to 255 signatures", str(len(signatures)))
     parts = [bytes((len(signatures),))]
     for keyid, sig in signatures:
+        if not keyid.isascii() or len(keyid) > 255 or len(sig) > 65_535:
+            raise _malformed("an ASCII keyid below 256 bytes, a signature below 64 KiB", f"{len(keyid)}, {len(sig)}")
         name = keyid.encode("ascii")
-        if len(name) > 255 or len(sig) > 65_535:
-            raise _malformed("a keyid below 256 bytes and a signature below 64 KiB", f"{len(name)}, {len(sig)}")
         parts += (bytes((len(name),)), name, len(sig).to_bytes(2, "big"), sig)
     parts.append(payload)
     return b"".join(parts)
@@ -167,6 +166,15 @@ def _take(data: bytes, at: int, width: int) -> tuple[bytes, int]:
     if start > len(data) or end > len(data):
         raise _malformed("a whole signature", "the end of the body")
     return data[start:end], end
+
+
+def _too_large(size: int) -> EntryError:
+    return EntryError(
+        code="entry-too-large",
+        message="an entry is too large",
+        expected=f"at most {MAX_ENTRY} bytes",
+        found=str(size),
+    )
 
 
 def _malformed(expected: str, found: str) -> EntryError:

@@ -48,7 +48,7 @@ class LedgerError(BrakelineError):
     """Something that reached the log, or came from one, is not as the standards say."""
 
 
-class KeyError_(LedgerError):
+class KeyUnfitError(LedgerError):
     """A key that may not be registered (codes ``key-*``)."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import Entry, first_previous
-from brakeline.ledger.errors import LedgerError
+from brakeline.ledger.errors import LedgerError, SourceError
 from brakeline.ledger.merkle import leaf_hash
 from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import Source
@@ -60,12 +60,20 @@ def check_store(store: SqliteReader, note: bytes | None, log_key: VKey, progress
 
 
 def check_source(source: Source, log_key: VKey, progress: Progress | None = None) -> Health:
-    """Check a copy of a log: checkpoint signature, tiles, entries, links."""
+    """Check a copy of a log: checkpoint signature, tiles, entries, links.
+
+    Raises:
+        SourceError: there is no checkpoint, or the source cannot be reached: that says nothing about the log.
+    """
     size = 0
     try:
         reader = LogReader(source, log_key)
         for entry in reader.entries(progress=progress):
             size = entry.index + 1
+    except SourceError as error:
+        if error.code in ("source-no-checkpoint", "source-unreachable"):
+            raise
+        return Health(size, b"", error)
     except LedgerError as error:
         return Health(size, b"", error)
     return Health(size, reader.checkpoint.root, None)

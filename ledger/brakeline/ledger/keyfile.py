@@ -12,7 +12,9 @@ from pathlib import Path
 
 from brakeline.ledger.ed25519 import SeedSigner, Signer
 from brakeline.ledger.errors import StoreError
+from brakeline.ledger.export import sync_directory
 from brakeline.ledger.vkey import VKey
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -28,9 +30,20 @@ def write_key(path: Path, seed: bytes, passphrase: bytes | None) -> Signer:
     """Write the key of *seed* to *path*, encrypted unless *passphrase* is None; return its signer.
 
     Raises:
-        StoreError: ``key-file-exists`` (nothing is overwritten).
+        StoreError: ``key-file-exists`` (nothing is overwritten), ``key-file-passphrase`` (it is empty: that would not
+            encrypt, which only None may ask for).
     """
-    encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    if passphrase == b"":
+        raise StoreError(
+            code="key-file-passphrase",
+            message="an empty passphrase does not protect a key",
+            expected="at least one character",
+            found="none",
+            fix="choose one; a key without a passphrase must be asked for as such",
+        )
+    encryption = (
+        serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)
+    )
     data = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     )
@@ -39,7 +52,10 @@ def write_key(path: Path, seed: bytes, passphrase: bytes | None) -> Signer:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write *data* to a new file that only its owner may read, durably (StoreError ``key-file-exists``)."""
+    """Write *data* to a new file that only its owner may read, durably (StoreError ``key-file-exists``).
+
+    When writing fails (OSError), no half-written file is left behind.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -50,10 +66,15 @@ def write_private(path: Path, data: bytes) -> None:
             found=str(path),
             fix="choose another path, or move the old key away if you are sure",
         ) from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(path.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def read_signer(path: Path, passphrase: bytes | None) -> Signer:
@@ -71,9 +92,12 @@ def read_signer(path: Path, passphrase: bytes | None) -> Signer:
                 found=f"{path}: {path.stat().st_mode & 0o777:o}",
                 fix=f"chmod 600 {path}",
             )
-        data = path.read_bytes()[: MAX_FILE + 1]
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
         raise _unreadable(path, error.strerror or "an error") from None
+    if len(data) > MAX_FILE:
+        raise _unreadable(path, f"more than {MAX_FILE} bytes")
     try:
         key = serialization.load_pem_private_key(data, passphrase)
     except TypeError:
@@ -90,6 +114,8 @@ def read_signer(path: Path, passphrase: bytes | None) -> Signer:
             expected="the right passphrase and an intact PKCS#8 PEM file",
             found=str(path),
         ) from None
+    except UnsupportedAlgorithm:
+        raise _unreadable(path, "a kind of key that is not known here") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise _unreadable(path, "another kind of key")
     return SeedSigner(key.private_bytes_raw())

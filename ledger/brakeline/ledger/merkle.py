@@ -9,7 +9,7 @@ trees up to 2^63. Algorithms: RFC 9162, sections 2.1.3.2 and 2.1.4.2.
 
 >>> frontier = Frontier()
 >>> for item in (b"a", b"b", b"c"):
-...     frontier.append(leaf_hash(item))
+...     completed = frontier.append(leaf_hash(item))
 >>> verify_inclusion(2, 3, leaf_hash(b"c"), [node_hash(leaf_hash(b"a"), leaf_hash(b"b"))], frontier.root())
 """
 
@@ -155,19 +155,24 @@ def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: by
     """Check that the tree (*size1*, *root1*) is a prefix of the tree (*size2*, *root2*).
 
     From size 0 the proof must be empty and *root1* the empty root; from equal sizes it must be empty and the roots
-    equal.
+    equal (that of size 0 is the empty root).
 
     Raises:
         ProofError: as :func:`verify_inclusion`.
     """
     if not 0 <= size1 <= size2 <= MAX_SIZE:
         raise _range("0 <= size1 <= size2 <= 2^63", f"{size1}, {size2}")
-    _check_hashes((root1, root2, *proof))
     if size1 in (0, size2):
         if proof:
             raise _length(0, len(proof))
-        _match(root1, EMPTY_ROOT if size1 == 0 else root2, "consistency proof")
+        if size1 == 0:
+            _match(root1, EMPTY_ROOT, "consistency proof (smaller tree)")
+        if size1 == size2:
+            _match(root2, root1, "consistency proof")
+        else:
+            _check_hashes((root2,))
         return
+    _check_hashes((root1, root2, *proof))
     shift = (size1 & -size1).bit_length() - 1
     last = size1 - 1
     inner = (last ^ (size2 - 1)).bit_length() - shift

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry
-from brakeline.ledger.errors import DivergenceError, ForkError, NoteError, StoreError
+from brakeline.ledger.errors import DivergenceError, ForkError, NoteError, SourceError, StoreError
 from brakeline.ledger.export import write_file
 from brakeline.ledger.note import MAX_NOTE
 from brakeline.ledger.policy import Policy
@@ -79,7 +79,9 @@ class Mirror:
             )
         new = opened.checkpoint
         if new.size < self.size:
-            return self._older(source, note, new)
+            return self._older(note, new)
+        if self._note is not None and new.size == self.size and new.root != self._builder.root():
+            raise ForkError(self._key.name, self._note, note)
         reader = LogReader(source, self._key, note=note)
         if self._note is not None and reader.root_at(self.size) != self._builder.root():
             raise ForkError(self._key.name, self._note, note)
@@ -101,7 +103,7 @@ class Mirror:
                 if start <= index < stop:
                     yield Entry.decode(item)
 
-    def _older(self, source: Source, note: bytes, old: Checkpoint) -> int:
+    def _older(self, note: bytes, old: Checkpoint) -> int:
         """A smaller checkpoint is fine when it is a prefix of what we hold, and a fork otherwise."""
         mine = LogReader(DirectorySource(self._directory), self._key)
         if self._note is not None and mine.root_at(old.size) != old.root:
@@ -155,7 +157,7 @@ class Mirror:
                     self._builder.extend(leaves)
                     leaves = []
             self._builder.extend(leaves)
-        except DivergenceError as error:
+        except (DivergenceError, NoteError, SourceError) as error:
             raise StoreError(
                 code="store-corrupt",
                 message=f"the copy of {self._key.name} in {self._directory} is damaged: {error.message}",

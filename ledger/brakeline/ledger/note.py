@@ -20,8 +20,8 @@ from brakeline.ledger import ed25519
 from brakeline.ledger.errors import NoteError
 from brakeline.ledger.vkey import TYPE_LOG, VKey, is_key_name
 
-MAX_NOTE = 64 * 1024
-"""Bytes of a note."""
+MAX_NOTE = 128 * 1024
+"""Bytes of a note: room for 16 signatures of nearly 5 kB each, as the specification asks."""
 
 MAX_SIGNATURES = 64
 """Signature lines of a note (the specification asks for at least 16)."""
@@ -71,7 +71,7 @@ def parse(data: bytes) -> Note:
         raise _malformed("no control characters other than newline", "one")
     body, separator, rest = text.rpartition("\n\n")
     lines = rest.split("\n")
-    if not separator or not body or lines.pop() or not 1 <= len(lines) <= MAX_SIGNATURES:
+    if not separator or lines.pop() or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise _malformed(f"a text, an empty line, and 1 to {MAX_SIGNATURES} signature lines", f"{len(lines)} lines")
     note = Note(body + "\n", tuple(_signature(line) for line in lines))
     if note.render() != data:
@@ -87,7 +87,7 @@ def sign(text: str, vkey: VKey, signer: ed25519.Signer) -> NoteSignature:
 
 
 def verify(note: Note, keys: Sequence[VKey]) -> list[VKey]:
-    """Return those of *keys* (type 0x01) that signed the note.
+    """Return those of *keys* (type 0x01) that signed the note; every signature by one of them is verified.
 
     Raises:
         NoteError: ``note-signature-invalid`` when a known key's signature fails, ``note-unsigned`` when no known key
@@ -98,17 +98,18 @@ def verify(note: Note, keys: Sequence[VKey]) -> list[VKey]:
     signed: list[VKey] = []
     for item in note.signatures:
         key = known.get((item.name, item.id))
-        if key is None or key in signed:
+        if key is None:
             continue
         if not ed25519.verify(key.public_key, message, item.signature):
             raise invalid(key)
-        signed.append(key)
+        if key not in signed:
+            signed.append(key)
     if not signed:
         raise NoteError(
             code="note-unsigned",
             message="no known key signed this note",
             expected=", ".join(str(key) for key in keys)[:200],
-            found=", ".join(item.name for item in note.signatures)[:200],
+            found=", ".join(ascii(item.name) for item in note.signatures)[:200],
         )
     return signed
 
@@ -126,11 +127,11 @@ def invalid(key: VKey) -> NoteError:
 def _signature(line: str) -> NoteSignature:
     name, _, encoded = line.removeprefix(_DASH).partition(" ")
     if not line.startswith(_DASH) or not is_key_name(name):
-        raise _malformed("— <key name> <base64>", line[:80])
+        raise _malformed("— <key name> <base64>", ascii(line[:80]))
     try:
         blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise _malformed("standard base64", encoded[:80]) from None
+        raise _malformed("standard base64", ascii(encoded[:80])) from None
     if len(blob) < 5:
         raise _malformed("a 4-byte key id and a signature", f"{len(blob)} bytes")
     return NoteSignature(name, blob[:4], blob[4:])

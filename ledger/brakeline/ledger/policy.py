@@ -1,6 +1,9 @@
 """Witness policies: which witnesses must have cosigned a checkpoint (C2SP tlog-policy).
 
-    log <vkey> [<url>]        witness <name> <vkey> [<url>]        group <name> all|any|<k> <name>...        quorum <name>|none
+    log <vkey> [<url>]
+    witness <name> <vkey> [<url>]
+    group <name> all|any|<k> <name>...
+    quorum <name>|none
 
 Names refer to preceding lines only; duplicate public keys are an error; every name is a member of at most one group.
 Quorums count unique key bytes. Source: https://c2sp.org/tlog-policy.

@@ -39,7 +39,7 @@ class Receipt:
 
     Attributes:
         index: of the entry in the log.
-        extra: the entry's bytes (None when the proof carries none).
+        extra: the entry's bytes (None when the proof carries none; an empty extra line is not written).
         proof: 32-byte hashes, leaf's sibling first, at most 63.
         checkpoint: the signed note's bytes.
     """
@@ -52,7 +52,7 @@ class Receipt:
     def render(self) -> bytes:
         """Return the receipt's bytes."""
         lines = [HEADER]
-        if self.extra is not None:
+        if self.extra:
             lines.append(f"extra {base64.b64encode(self.extra).decode()}")
         lines.append(f"index {self.index}")
         lines += [base64.b64encode(item).decode() for item in self.proof]

@@ -2,8 +2,10 @@
 
 A tile is believed when its hash stands in the tile above it, up to the root that the checkpoint commits to; an entry,
 when its leaf hash stands in a believed tile; a link, when ``previous`` is the SHA-256 of the entry before. So every
-entry is verified *before* it is handed out, in one pass and flat memory, and the first divergence has a name: an entry's
-index, a tile's path, or the checkpoint. The caller judges the checkpoint's cosignatures (policy) and its freshness.
+entry is verified *before* it is handed out, in one pass and flat memory, and the first divergence has a name: an
+entry's index, a tile's path, or the checkpoint. The caller judges the checkpoint's cosignatures (policy) and its
+freshness. What was believed once is not asked for again: a source that answers differently the second time gains
+nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from brakeline.ledger.tiles import (
     bundles,
     decode_bundle,
     decode_tile,
+    tree_edge,
 )
 from brakeline.ledger.treebuilder import TileBuilder, tile_root
 from brakeline.ledger.vkey import VKey
@@ -49,7 +52,7 @@ class LogReader:
         self.note = read_checkpoint(source) if note is None else note
         self.opened: OpenCheckpoint = open_checkpoint(self.note, log_key, witnesses)
         self._tiles: OrderedDict[TileRef, list[bytes]] = OrderedDict()
-        self._root_checked = False
+        self._edge: dict[TileRef, list[bytes]] | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -134,15 +137,15 @@ class LogReader:
 
     def _tile(self, ref: TileRef) -> list[bytes]:
         """Return a verified hash tile: a partial one hangs on the root, a full one on the tile above it."""
+        if ref.width < TILE_WIDTH:
+            return self._check_root()[ref]
         rows = self._tiles.get(ref)
         if rows is not None:
             self._tiles.move_to_end(ref)
             return rows
         rows = self._raw(ref)
-        if ref.width == TILE_WIDTH and ref.level is not None:
-            above = self._parent(ref)
-            if above[ref.n % TILE_WIDTH] != tile_root(rows):
-                raise _tile_error(ref.path)
+        if self._parent(ref)[ref.n % TILE_WIDTH] != tile_root(rows):
+            raise _tile_error(ref.path)
         self._tiles[ref] = rows
         while len(self._tiles) > _CACHE:
             self._tiles.popitem(last=False)
@@ -168,14 +171,17 @@ class LogReader:
                 path=ref.path,
             ) from None
 
-    def _check_root(self) -> None:
-        """Check that the partial tiles, which are the tree's right edge, make the checkpoint's root."""
-        if self._root_checked:
-            return
-        reader = TileHashReader(lambda ref: b"".join(self._raw(ref)), self.size)
-        if root_from(self.size, reader) != self.checkpoint.root:
-            raise self._diagnose()
-        self._root_checked = True
+    def _check_root(self) -> dict[TileRef, list[bytes]]:
+        """Return the partial tiles, which are the tree's right edge: they make the checkpoint's root.
+
+        They are kept, and never read again: nothing but the root vouches for them.
+        """
+        if self._edge is None:
+            edge = {ref: self._raw(ref) for ref in tree_edge(self.size)}
+            if root_from(self.size, TileHashReader(lambda ref: b"".join(edge[ref]), self.size)) != self.checkpoint.root:
+                raise self._diagnose()
+            self._edge = edge
+        return self._edge
 
     def _diagnose(self) -> DivergenceError:
         """Rebuild the tree from the entries to say which tile is wrong, or that it is the entries or the checkpoint."""

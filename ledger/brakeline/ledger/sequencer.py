@@ -5,8 +5,9 @@ checkpoint of the new tree signed; persisted by compare-and-swap in a store apar
 acknowledged. Any error on the way leaves the sequencer *unloaded*: it reads and hashes the whole log again before its
 next write, because after a failed sync nobody knows what is on the disk.
 
-:meth:`Sequencer.reload` is also the boot check: every entry is hashed, links and tiles are compared, and the log is held
-against the last checkpoint it signed. A log that is behind that checkpoint (a restored backup) is never signed again.
+:meth:`Sequencer.reload` is also the boot check: every entry is hashed, links and tiles are compared, and the log is
+held against the last checkpoint it signed. A log that is behind that checkpoint (a restored backup) is never signed
+again.
 
 No clock: the caller passes each batch's instant.
 """
@@ -61,7 +62,7 @@ class Sequencer:
     """One log's writer. Not thread-safe: one thread calls it."""
 
     def __init__(self, store: LogStore, checkpoints: CheckpointStore, vkey: VKey, signer: Signer) -> None:
-        """Write *store*, remembering in *checkpoints*, signing as *vkey* (its name is the origin). Call reload first."""
+        """Write *store*, remembering in *checkpoints*, signing as *vkey* (its name is the origin)."""
         self.store = store
         self._checkpoints = checkpoints
         self._vkey = vkey

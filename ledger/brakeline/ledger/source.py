@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from brakeline.ledger.errors import SourceError
 from brakeline.ledger.merkle import HASH_SIZE
@@ -74,11 +74,15 @@ class HttpSource:
     """A log behind a read API."""
 
     def __init__(self, url: str, client: httpx.Client | None = None) -> None:
-        """Read below *url* (no trailing slash), with *client* or one of its own."""
+        """Read below *url*, with *client* or one of its own (SourceError ``source-unreachable``: no address)."""
         import httpx as http  # imported when a network source is asked for: offline checks never load it
 
         self._http = http
         self._url = url.rstrip("/")
+        try:
+            http.URL(self._url)
+        except http.InvalidURL as error:
+            raise _unreachable(url[:200], f"not an address: {error}"[:200]) from None
         self._client = client or http.Client(timeout=TIMEOUT_S, follow_redirects=False)
 
     @property
@@ -95,14 +99,14 @@ class HttpSource:
                     return None
                 if response.status_code != 200:
                     raise _unreachable(where, f"HTTP status {response.status_code}")
-                data = b""
+                data = bytearray()
                 for chunk in response.iter_bytes():
                     data += chunk
                     if len(data) > limit:
                         break
         except self._http.HTTPError as error:
             raise _unreachable(where, f"{type(error).__name__}: {error}"[:200]) from None
-        return _bounded(data, limit, where)
+        return _bounded(bytes(data), limit, where)
 
     def close(self) -> None:
         """Close the connections."""
@@ -124,11 +128,10 @@ class opened:  # noqa: N801  a context manager, used like a function
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Self | None:
+    ) -> None:
         """Close it."""
         if self._source is not None:
             self._source.close()
-        return None
 
 
 def open_source(text: str) -> Source:
@@ -168,8 +171,9 @@ def read_checkpoint(source: Source) -> bytes:
 def read_ref(source: Source, ref: TileRef) -> bytes:
     """Return the bytes of a hash tile or bundle; a partial one that is gone is cut from the full one.
 
-    The tlog-tiles specification lets servers drop partial tiles once the full tile exists. Bytes of hash tiles are cut to
-    ``ref.width``; bundles are returned whole (decoding takes the first ``ref.width``).
+    The tlog-tiles specification lets servers drop partial tiles once the full tile exists. What is cut from a full one
+    has the first ``ref.width`` hashes or entries; everything else is returned as it is, and decoding refuses what is
+    not of that width.
 
     Raises:
         SourceError: ``source-missing-tile`` and those of read.

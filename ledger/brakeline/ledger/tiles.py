@@ -134,6 +134,15 @@ def tree_tiles(size: int, start: int = 0) -> Iterator[TileRef]:
         level, count, before = level + 1, count >> TILE_HEIGHT, before >> TILE_HEIGHT
 
 
+def tree_edge(size: int) -> Iterator[TileRef]:
+    """Yield the partial hash tiles of a tree of *size* leaves; together they make its root."""
+    level, count = 0, size
+    while count:
+        if count % TILE_WIDTH:
+            yield TileRef(level, count // TILE_WIDTH, count % TILE_WIDTH)
+        level, count = level + 1, count >> TILE_HEIGHT
+
+
 def bundles(size: int, start: int = 0) -> Iterator[TileRef]:
     """Yield the bundles of a log of *size* entries, from the one that holds entry *start* on."""
     for n in range(start // TILE_WIDTH, -(-size // TILE_WIDTH)):
@@ -153,18 +162,22 @@ class TileHashReader:
         self._cache: dict[TileRef, list[list[bytes]]] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
-        """Return the hash of the complete subtree (level, index)."""
+        """Return the hash of the complete subtree (level, index) (:class:`TileError` ``tile-range``, ``tile-size``)."""
         tile_level, inside = divmod(level, TILE_HEIGHT)
-        first = index << inside
-        n, offset = divmod(first, TILE_WIDTH)
+        n, offset = divmod(index << inside, TILE_WIDTH)
+        if not 0 <= (index + 1) << level <= self._size:
+            raise TileError(
+                code="tile-range",
+                message="this tree has no such subtree",
+                expected=f"a complete subtree of {self._size} leaves",
+                found=f"level {level}, index {index}",
+            )
         rows = self._rows(TileRef(tile_level, n, min(TILE_WIDTH, (self._size >> (8 * tile_level)) - n * TILE_WIDTH)))
         return rows[inside][offset >> inside]
 
     def _rows(self, ref: TileRef) -> list[list[bytes]]:
         rows = self._cache.get(ref)
         if rows is None:
-            if ref.width < 1:
-                raise TileError(code="tile-range", message="this tree has no such tile", found=ref.full.path)
             rows = [decode_tile(self._read(ref), ref.width)]
             while len(rows[-1]) > 1:
                 row = rows[-1]

@@ -1,6 +1,7 @@
 """Tiles of a growing tree: extend by leaf hashes, get the tiles that changed. Pure.
 
-Keeps for every tile level the hashes of its one unfinished tile (at most 255 each), so memory does not grow with the log.
+Keeps for every tile level the hashes of its one unfinished tile (at most 255 each), so memory does not grow with the
+log.
 """
 
 from __future__ import annotations
