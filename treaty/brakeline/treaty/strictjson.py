@@ -15,6 +15,7 @@ surrogates, ``1_000`` and non-ASCII digits, nesting bombs, huge integers.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import TypeAlias, cast
 
@@ -33,6 +34,9 @@ MAX_DEPTH = 16
 MAX_PAYLOAD = 60 * 1024
 """Bytes of a statement's payload (docs/spec/statements.md)."""
 
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*\\?(?:"|\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
 
 def parse(data: bytes, *, max_bytes: int = MAX_PAYLOAD, max_depth: int = MAX_DEPTH) -> JsonValue:
     """Return the value of restricted canonical JSON.
@@ -49,7 +53,7 @@ def parse(data: bytes, *, max_bytes: int = MAX_PAYLOAD, max_depth: int = MAX_DEP
             code="json-malformed", message="these bytes are not JSON", expected="UTF-8 JSON", found=str(error)[:120]
         ) from None
     checked = _restrict(value)
-    again = canonical(checked)
+    again = _encode(checked)
     if again != data:
         at = _first_difference(again, data)
         raise JsonError(
@@ -97,7 +101,10 @@ def canonical(value: JsonValue) -> bytes:
     Raises:
         JsonError: as :func:`parse`, when the value does not obey them.
     """
-    _restrict(value)
+    return _encode(_restrict(value))
+
+
+def _encode(value: JsonValue) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except (TypeError, orjson.JSONEncodeError) as error:
@@ -125,22 +132,13 @@ def _bound(data: bytes, max_bytes: int, max_depth: int) -> None:
 
 
 def _depth(data: bytes) -> int:
+    """Return how deep brackets outside strings nest; text that is not JSON may be called deeper, never flatter."""
     depth = deepest = 0
-    in_string = escaped = False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
+    for byte in _STRING.sub(b"", data).translate(None, _NOT_BRACKETS):
+        if byte in b"[{":
             depth += 1
             deepest = max(deepest, depth)
-        elif byte in b"]}":
+        else:
             depth -= 1
     return deepest
 
@@ -148,12 +146,32 @@ def _depth(data: bytes) -> int:
 def _restrict(value: object) -> JsonValue:
     """Refuse floats, nulls, big integers and non-ASCII keys anywhere in *value*."""
     kind = type(value)
-    if kind is str or kind is bool:
-        return cast("str | bool", value)
-    if kind is int:
-        number = cast("int", value)
-        if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
-            return number
+    if kind is dict:
+        for key, item in cast("dict[object, object]", value).items():
+            if not isinstance(key, str) or not key.isascii():
+                raise JsonError(
+                    code="json-key", message="an object key is not ASCII", expected="ASCII", found=repr(key)[:60]
+                )
+            if type(item) is not str:
+                _restrict(item)
+    elif kind is list:
+        for item in cast("list[object]", value):
+            _restrict(item)
+    elif kind is int:
+        _check_integer(cast("int", value))
+    elif kind is not str and kind is not bool:
+        raise JsonError(
+            code="json-null" if value is None else "json-float" if kind is float else "json-malformed",
+            message="this JSON holds a value the protocol does not allow",
+            expected="strings, integers, booleans, lists, objects",
+            found=kind.__name__,
+            fix="leave unknown members out; write quantities as decimal strings",
+        )
+    return cast("JsonValue", value)
+
+
+def _check_integer(number: int) -> None:
+    if not -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
         raise JsonError(
             code="json-integer-range",
             message="an integer is out of range",
@@ -161,26 +179,6 @@ def _restrict(value: object) -> JsonValue:
             found=f"{number.bit_length()} bits",
             fix="write FLOP, joules, tokens and chip-milliseconds as decimal strings",
         )
-    if kind is dict:
-        for key, item in cast("dict[object, object]", value).items():
-            if not isinstance(key, str) or not key.isascii():
-                raise JsonError(
-                    code="json-key", message="an object key is not ASCII", expected="ASCII", found=repr(key)[:60]
-                )
-            _restrict(item)
-        return cast("JsonObject", value)
-    if kind is list:
-        for item in cast("list[object]", value):
-            _restrict(item)
-        return cast("list[JsonValue]", value)
-    code = "json-null" if value is None else "json-float" if kind is float else "json-malformed"
-    raise JsonError(
-        code=code,
-        message="this JSON holds a value the protocol does not allow",
-        expected="strings, integers, booleans, lists, objects",
-        found=kind.__name__,
-        fix="leave unknown members out; write quantities as decimal strings",
-    )
 
 
 def _unique(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
