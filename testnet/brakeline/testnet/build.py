@@ -4,17 +4,16 @@
     OUT/keys/                                     the parties' keys and the labs' root keys (no passphrase: a demo)
     OUT/verifiers/<name>/                         `brakeline verifier serve --dir`
     OUT/labs/<name>/                              `brakeline node run --dir`
-    OUT/meter/                                    the metering third party
+    OUT/meter/                                    `python -m brakeline.testnet.meter --dir`
 
 What a treaty's parties would do on many machines by hand happens here in one process; the same library code does it.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from brakeline.node.setup import make_node
 from brakeline.testnet import terms
 from brakeline.testnet.ca import ThrowawayCA
 from brakeline.testnet.plan import Plan
+from brakeline.testnet.ports import LOOPBACK, Ports
 from brakeline.treaty.document import TreatyDocument, load_toml
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.signing import add_signature
@@ -36,7 +36,9 @@ from brakeline.verifier.setup import install_treaty, make_directory
 PARTIES = ("party-a.example", "party-b.example")
 METER = "meter.example"
 LEAD_MS = 14_000
-"""From building to period 0: time for a dozen processes to start on two cores."""
+"""From building to period 0, unless the caller knows better: time for a dozen processes to start on two cores."""
+
+METER_SETTINGS = "meter.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ class Testnet:
     out: Path
     document: TreatyDocument
     pin: str
-    party_signers: Sequence[Signer]
 
     @property
     def treaty(self) -> Path:
@@ -57,6 +58,11 @@ class Testnet:
     def toml(self) -> Path:
         """The treaty as negotiators edit it."""
         return self.out / "treaty.toml"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the parties' and lab roots' keys (``<name>.pem``)."""
+        return self.out / "keys"
 
     @property
     def tls(self) -> Path:
@@ -77,68 +83,120 @@ class Testnet:
         return self.out / "meter"
 
 
-def build(out: Path, plan: Plan, verifiers: int, now_ms: Callable[[], int]) -> Testnet:
-    """Build a testnet for *plan* with *verifiers* verifiers in the empty folder *out*."""
-    ca = ThrowawayCA(datetime.fromtimestamp(now_ms() / 1000, UTC))
-    signers: list[Signer] = []
+def build(
+    out: Path, plan: Plan, verifiers: int, now_ms: Callable[[], int], ports: Ports, *, lead_ms: int = LEAD_MS
+) -> Testnet:
+    """Build a testnet for *plan* with *verifiers* verifiers in the folder *out*; period 0 begins *lead_ms* after now.
 
-    def key(name: str, folder: Path) -> tuple[str, Signer]:
+    The servers' ports are taken from *ports* and stay reserved until the caller closes it.
+    """
+    builder = _Builder(out, plan, now_ms)
+    builder.make_keys(verifiers)
+    addresses = builder.make_verifiers(_hosts(verifiers), ports)
+    document = builder.make_treaty(addresses, now_ms() + lead_ms)
+    for address in addresses:
+        install_treaty(out / "verifiers" / address.name, builder.signed, document.digest)
+    builder.make_nodes(document)
+    builder.make_meter(document)
+    builder.issue(PARTIES[0], out / "keys" / PARTIES[0] / "tls")
+    return Testnet(out, document, document.digest)
+
+
+class _Builder:
+    """Gathers every key on the way, since every key that a treaty names signs it."""
+
+    def __init__(self, out: Path, plan: Plan, now_ms: Callable[[], int]) -> None:
+        self._out, self._plan, self._now_ms = out, plan, now_ms
+        ca = ThrowawayCA(datetime.fromtimestamp(now_ms() / 1000, UTC))
+        self.issue = ca.issue
+        self._signers: list[Signer] = []
+        self._keys: dict[str, str] = {}
+        self._roots: dict[str, Signer] = {}
+        self._inspectors: list[str] = []
+        self.signed = b""
+
+    def make_keys(self, verifiers: int) -> None:
+        """Make the statement keys of parties, labs and third parties."""
+        keys = self._out / "keys"
+        for name in PARTIES:
+            self._key(name, keys)
+        for lab in self._plan.labs:
+            self._roots[lab.name] = self._key(lab.name, keys)
+        self._key(METER, self._out / "meter")
+        self._inspectors = _hosts(verifiers)[len(PARTIES) :]
+        for name in self._inspectors:
+            self._key(name, keys)
+
+    def make_verifiers(self, hosts: Sequence[str], ports: Ports) -> list[terms.VerifierAddress]:
+        """Make a folder for each verifier; return what the treaty says of it."""
+        found: list[terms.VerifierAddress] = []
+        for host in hosts:
+            name = f"verifier.{host}"
+            folder = self._out / "verifiers" / name
+            http, rpc = ports.take(2)
+            url, grpc = f"http://{LOOPBACK}:{http}", f"{LOOPBACK}:{rpc}"
+            table = make_directory(folder, name, url=url, grpc=grpc, party=host, passphrase=None)
+            self.issue(name, folder / "tls", "server")
+            keys = dict(re.findall(r'^(\w+_key) = "(.*)"$', table, re.MULTILINE))
+            found.append(terms.VerifierAddress(name, host, keys["log_key"], keys["witness_key"], url, grpc))
+            for purpose in ("log", "witness"):
+                self._signers.append(keyfile.read_signer(folder / "keys" / f"{purpose}.pem", None))
+        return found
+
+    def make_treaty(self, verifiers: Sequence[terms.VerifierAddress], start_ms: int) -> TreatyDocument:
+        """Write the treaty as TOML, as signed envelope, and its pin."""
+        cast = terms.Cast(
+            parties=[(name, self._keys[name]) for name in PARTIES],
+            labs=[(lab.name, lab.name.partition(".")[2], self._keys[lab.name]) for lab in self._plan.labs],
+            third_parties=[
+                (METER, "meter", self._keys[METER]),
+                *((name, "inspector", self._keys[name]) for name in self._inspectors),
+            ],
+            verifiers=verifiers,
+        )
+        text = terms.render(cast, start_ms)
+        document = load_toml(text).require()
+        self.signed = _sign(document, self._signers).to_dsse_json()
+        (self._out / "treaty.toml").write_text(text, encoding="utf-8")
+        (self._out / "treaty.dsse.json").write_bytes(self.signed)
+        (self._out / "pin").write_text(document.digest + "\n", encoding="ascii")
+        return document
+
+    def make_nodes(self, document: TreatyDocument) -> None:
+        """Make every lab's node: enrolment and inventory signed, nothing sent."""
+        chips = ((terms.CHIP_CLASS, terms.CHIPS),)
+        for lab in self._plan.labs:
+            tls = self._out / "keys" / lab.name / "tls"
+            self.issue(lab.name, tls)
+            node = NodePlan(lab.site, chips, {}, tls, effective_period=0)
+            folder = self._out / "labs" / lab.name
+            root = self._roots[lab.name]
+            site = make_node(folder, node, self.signed, document.digest, root, passphrase=None, now_ms=self._now_ms)
+            site.journal.close()
+
+    def make_meter(self, document: TreatyDocument) -> None:
+        """Make the metering third party's folder: which sites, how many chips, where the terms are."""
+        folder = self._out / "meter"
+        self.issue(METER, folder / "tls")
+        (folder / "treaty.dsse.json").write_bytes(self.signed)
+        sites = {lab.site: terms.CHIPS for lab in self._plan.labs}
+        value = {"name": METER, "pin": document.digest, "chip_class": terms.CHIP_CLASS, "sites": sites}
+        (folder / METER_SETTINGS).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+    def _key(self, name: str, folder: Path) -> Signer:
         folder.mkdir(parents=True, exist_ok=True)
         signer = keyfile.write_key(folder / f"{name}.pem", keyfile.generate(), None)
         vkey = VKey(name, TYPE_STATEMENT, signer.public_key)
         keyfile.write_vkey(folder / f"{name}.pem", vkey)
-        signers.append(signer)
-        return str(vkey), signer
-
-    keys = out / "keys"
-    parties = [(name, *key(name, keys)) for name in PARTIES]
-    labs = [(lab, *key(lab.name, keys)) for lab in plan.labs]
-    third_parties = [(METER, "meter", key(METER, out / "meter")[0])]
-    third_parties += [(name, "inspector", key(name, keys)[0]) for name in _hosts(verifiers)[len(PARTIES) :]]
-    addresses = _verifiers(out, verifiers, ca, signers)
-    cast = terms.Cast(
-        parties=[(name, text) for name, text, _ in parties],
-        labs=[(lab.name, lab.name.partition(".")[2], text) for lab, text, _ in labs],
-        third_parties=third_parties,
-        verifiers=addresses,
-    )
-    text = terms.render(cast, now_ms() + LEAD_MS)
-    (out / "treaty.toml").write_text(text, encoding="utf-8")
-    document = load_toml(text).require()
-    data = _sign(document, signers).to_dsse_json()
-    (out / "treaty.dsse.json").write_bytes(data)
-    (out / "pin").write_text(document.digest + "\n", encoding="ascii")
-    for address in addresses:
-        install_treaty(out / "verifiers" / address.name, data, document.digest)
-    for lab, _, root in labs:
-        ca.issue(lab.name, keys / lab.name / "tls")
-        node = NodePlan(lab.site, ((terms.CHIP_CLASS, terms.CHIPS),), {}, keys / lab.name / "tls", effective_period=0)
-        site = make_node(out / "labs" / lab.name, node, data, document.digest, root, passphrase=None, now_ms=now_ms)
-        site.journal.close()
-    ca.issue(METER, out / "meter" / "tls")
-    ca.issue(PARTIES[0], keys / PARTIES[0] / "tls")
-    return Testnet(out, document, document.digest, [signer for _, _, signer in parties])
+        self._signers.append(signer)
+        self._keys[name] = str(vkey)
+        return signer
 
 
 def _hosts(verifiers: int) -> list[str]:
     """Who runs the verifiers: each party one, and as many institutes as it takes, so that no hand holds two."""
     institutes = [f"institute-{i}.example" for i in range(1, verifiers - len(PARTIES) + 1)]
     return [*PARTIES, *institutes][:verifiers]
-
-
-def _verifiers(out: Path, count: int, ca: ThrowawayCA, signers: list[Signer]) -> list[terms.VerifierAddress]:
-    ports = free_ports(2 * count)
-    found: list[terms.VerifierAddress] = []
-    for i, host in enumerate(_hosts(count)):
-        name = f"verifier.{host}"
-        folder = out / "verifiers" / name
-        url, grpc = f"http://127.0.0.1:{ports[2 * i]}", f"127.0.0.1:{ports[2 * i + 1]}"
-        table = make_directory(folder, name, url=url, grpc=grpc, party=host, passphrase=None)
-        ca.issue(name, folder / "tls", stem="server")
-        keys = dict(re.findall(r'^(\w+_key) = "(.*)"$', table, re.MULTILINE))
-        found.append(terms.VerifierAddress(name, host, keys["log_key"], keys["witness_key"], url, grpc))
-        signers += [keyfile.read_signer(folder / "keys" / f"{purpose}.pem", None) for purpose in ("log", "witness")]
-    return found
 
 
 def _sign(document: TreatyDocument, signers: Sequence[Signer]) -> Envelope:
@@ -149,12 +207,3 @@ def _sign(document: TreatyDocument, signers: Sequence[Signer]) -> Envelope:
     if envelope is None:
         raise ValueError("a treaty is signed by somebody")
     return envelope
-
-
-def free_ports(count: int) -> list[int]:
-    """Return *count* loopback ports that are free now; held open together, so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [int(item.getsockname()[1]) for item in sockets]

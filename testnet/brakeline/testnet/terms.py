@@ -93,15 +93,15 @@ start = {start}
 period_ms = {period}
 
 [deadlines]
-report_ms = 20_000        # books are due in f + 1 logs this long after a period ends
+report_ms = 16_000        # books are due in f + 1 logs this long after a period ends
 heartbeat_ms = 1_000
-checkpoint_ms = 2_000
+checkpoint_ms = 6_000
 takeover_ms = 10_000
 skew_ms = 2_000
 notice_ms = 4_000         # an order binds from the first period that starts this long after f + 1 logs hold it
 stop_ms = 2_000
 save_ms = 10_000
-acknowledge_ms = 30_000
+acknowledge_ms = 20_000
 disclosure_ms = 30_000
 reply_ms = 60_000
 

@@ -1,0 +1,132 @@
+"""For people: progress on standard error while a play runs, and tables when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from brakeline.testnet.compare import Row
+from brakeline.testnet.outcome import Outcome, found_in
+from brakeline.testnet.plan import PERIODS, Plan, Role
+from brakeline.testnet.stage import Stage
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+_PLOT = {
+    Role.TRAINER: "trains, books it, obeys the brake",
+    Role.IDLE: "does next to nothing, honestly",
+    Role.CLUMSY: "cheats clumsily: unbalanced books, two versions of one period, trains on after the order",
+    Role.HIDDEN: "cheats well: trains in secret, its books balance and say idle",
+}
+
+
+class Progress:
+    """The one line that moves, on a terminal; otherwise a line for every period."""
+
+    def __init__(self, plan: Plan, console: Console | None = None) -> None:
+        """Show the progress of *plan* on standard error."""
+        self._plan = plan
+        self._console = console or Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+        self._period = -2
+        self._stopped: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        if self._status is not None:
+            self._status.stop()
+
+    def event(self, text: str) -> None:
+        """Say what happened."""
+        self._console.print(f"- {text}")
+
+    def tick(self, stage: Stage, period: int) -> None:
+        """Show where we are: the period, statements and findings in every log, and who has stopped."""
+        views = stage.observer.views
+        held = " ".join(str(len(view.held)) for view in views)
+        findings = " ".join(str(view.findings) for view in views)
+        where = "before period 0" if period < 0 else f"period {min(period, PERIODS - 1)} of 0..{PERIODS - 1}"
+        line = f"{where} | statements in each log: {held} | findings logged: {findings}"
+        if self._status is not None:
+            self._status.update(line)
+        elif period != self._period and period < PERIODS:
+            self._console.print(f"  {line}")
+        self._period = period
+        for site, said in stage.observer.acknowledgements().items():
+            if site not in self._stopped:
+                self._stopped.add(site)
+                stops = [f"{w.workload} stopped after step {w.step}" for w in said.workloads]
+                self.event(
+                    f"{site} acknowledges the order: {', '.join(stops) or 'nothing of its was running, it says'}"
+                )
+
+
+def render(outcome: Outcome, console: Console) -> None:
+    """Print the result: the plot, planted against found, the brake, the books, the paths."""
+    console.print(_plot(outcome.plan))
+    console.print(_comparison(outcome.comparison.rows))
+    for item in found_in(outcome.audit.value):
+        console.print(f"  - {item.sentence}")
+    console.print(_brake(outcome))
+    console.print(_books(outcome))
+    for problem in outcome.problems:
+        console.print(f"PROBLEM: {problem}", style="bold red", markup=False)
+    console.print("Left behind:")
+    for name, path in outcome.paths.items():
+        console.print(f"  {name:<11}{path}", markup=False)
+    again = [word for word in outcome.audit.command if not word.startswith("http://")]
+    at = again.index("--treaty")
+    words = [*again[:at], f"{outcome.paths['logs']}/*", *again[at : again.index("--as-of")]]
+    console.print(f"Check it yourself: {' '.join(words)}", markup=False)
+    verdict = "MATCH: the audit found exactly what was planted" if outcome.matched else "DIFFERENT"
+    console.print(f"{verdict} ({outcome.seconds:.0f} s)", style="bold green" if outcome.matched else "bold red")
+
+
+def _plot(plan: Plan) -> Table:
+    table = Table("lab", "planted before the start", title=f"The plot of seed {plan.seed}", title_justify="left")
+    for lab in plan.labs:
+        table.add_row(lab.name, _PLOT[lab.role])
+    return table
+
+
+def _comparison(rows: Sequence[Row]) -> Table:
+    table = Table("rule", "about", "planted in", "found in", "", title="Planted and found", title_justify="left")
+    for row in rows:
+        found = ", ".join("yes" if period is None else str(period) for period in row.found) or "-"
+        style = "" if row.outcome.good else "bold red"
+        table.add_row(row.rule, row.about, row.planted, found, row.outcome.value, style=style)
+    if not rows:
+        table.add_row("-", "nobody", "-", "-", "match")
+    return table
+
+
+def _brake(outcome: Outcome) -> str:
+    stop = outcome.stop
+    if stop is None:
+        return f"The brake: {outcome.plan.labs[0].site} did not acknowledge a stop."
+    return (
+        f"The brake: {stop.site} had verified the order {stop.seen_ms} ms after its submission, and stopped "
+        f"{max(0, stop.stopped_ms)} ms after it took effect, after step {stop.step}; its books hold "
+        f"{'exactly these steps' if stop.booked_steps == stop.step else 'OTHER steps'}. "
+        f"Frozen weights: {stop.freeze[:16]}..."
+    )
+
+
+def _books(outcome: Outcome) -> Table:
+    """Return the table of booked training by period: the pause shows in it, or does not."""
+    title = f"Training in the books, chip-ms by period (the order takes effect in {outcome.plan.order_period + 1})"
+    table = Table("site", *(str(period) for period in range(PERIODS)), title=title, title_justify="left")
+    for site, by_period in outcome.training.items():
+        table.add_row(site.split("/")[0], *(str(by_period.get(period, "-")) for period in range(PERIODS)))
+    return table
