@@ -31,6 +31,9 @@ MAX_SAFE_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 """Objects and lists may nest this deep; no format of the protocol needs more than 8."""
 
+_PARSER_DEPTH = 1000
+"""Nesting that orjson reads without complaint (its own limit is 1024)."""
+
 MAX_PAYLOAD = 60 * 1024
 """Bytes of a statement's payload (docs/spec/statements.md)."""
 
@@ -45,14 +48,14 @@ def parse(data: bytes, *, max_bytes: int = MAX_PAYLOAD, max_depth: int = MAX_DEP
         JsonError: ``json-too-large``, ``json-too-deep``, ``json-malformed``, ``json-not-canonical``, ``json-float``,
             ``json-null``, ``json-integer-range``, ``json-key``.
     """
-    _bound(data, max_bytes, max_depth)
+    _bound(data, max_bytes, _PARSER_DEPTH)  # this much orjson takes; the protocol's own bound is checked on the value
     try:
         value: object = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise JsonError(
             code="json-malformed", message="these bytes are not JSON", expected="UTF-8 JSON", found=str(error)[:120]
         ) from None
-    checked = _restrict(value)
+    checked = _restrict(value, max_depth)
     again = _encode(checked)
     if again != data:
         at = _first_difference(again, data)
@@ -78,7 +81,7 @@ def parse_object(data: bytes, *, max_bytes: int = MAX_PAYLOAD, max_depth: int = 
 
 def parse_any(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> JsonValue:
     """Read JSON that need not be canonical (a DSSE envelope): same bounds, same restrictions, no duplicate keys."""
-    _bound(data, max_bytes, max_depth)
+    _bound(data, max_bytes, max_depth)  # before Python's parser recurses
     try:
         value: object = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -92,7 +95,7 @@ def parse_any(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> Jso
             expected="+-(2^53-1)",
             found=str(error)[:80],
         ) from None
-    return _restrict(value)
+    return _restrict(value, max_depth)
 
 
 def canonical(value: JsonValue) -> bytes:
@@ -101,7 +104,7 @@ def canonical(value: JsonValue) -> bytes:
     Raises:
         JsonError: as :func:`parse`, when the value does not obey them.
     """
-    return _encode(_restrict(value))
+    return _encode(_restrict(value, MAX_DEPTH))
 
 
 def _encode(value: JsonValue) -> bytes:
@@ -123,12 +126,7 @@ def _bound(data: bytes, max_bytes: int, max_depth: int) -> None:
     # An upper bound on depth before any parser recurses: brackets inside strings only make it stricter, so only
     # count exactly when the cheap bound trips.
     if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
-        raise JsonError(
-            code="json-too-deep",
-            message="the JSON text nests too deeply",
-            expected=f"at most {max_depth} levels",
-            found=f"more than {max_depth}",
-        )
+        raise _too_deep(max_depth)
 
 
 def _depth(data: bytes) -> int:
@@ -143,31 +141,65 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
-def _restrict(value: object) -> JsonValue:
-    """Refuse floats, nulls, big integers and non-ASCII keys anywhere in *value*."""
-    kind = type(value)
-    if kind is dict:
-        for key, item in cast("dict[object, object]", value).items():
-            if not isinstance(key, str) or not key.isascii():
-                raise JsonError(
-                    code="json-key", message="an object key is not ASCII", expected="ASCII", found=repr(key)[:60]
-                )
-            if type(item) is not str:
-                _restrict(item)
-    elif kind is list:
-        for item in cast("list[object]", value):
-            _restrict(item)
-    elif kind is int:
-        _check_integer(cast("int", value))
-    elif kind is not str and kind is not bool:
-        raise JsonError(
-            code="json-null" if value is None else "json-float" if kind is float else "json-malformed",
-            message="this JSON holds a value the protocol does not allow",
-            expected="strings, integers, booleans, lists, objects",
-            found=kind.__name__,
-            fix="leave unknown members out; write quantities as decimal strings",
-        )
-    return cast("JsonValue", value)
+def _restrict(value: object, max_depth: int) -> JsonValue:
+    """Refuse floats, nulls, big integers, non-ASCII keys and deep nesting anywhere in *value*.
+
+    Level by level instead of by recursion: every statement of every log passes here.
+    """
+    level: list[object] = [[value]]
+    for _ in range(max_depth + 1):
+        inner: list[object] = []
+        for container in level:
+            if type(container) is dict:
+                keyed = cast("dict[object, object]", container)
+                _check_keys(keyed)
+                items: Iterable[object] = keyed.values()
+            else:
+                items = cast("list[object]", container)
+            for item in items:
+                kind = type(item)
+                if kind is str:
+                    continue
+                if kind is dict or kind is list:
+                    inner.append(item)
+                elif kind is int:
+                    _check_integer(cast("int", item))
+                elif kind is not bool:
+                    raise _forbidden(item)
+        if not inner:
+            return cast("JsonValue", value)
+        level = inner
+    raise _too_deep(max_depth)
+
+
+def _check_keys(value: dict[object, object]) -> None:
+    try:
+        plain = "".join(cast("dict[str, object]", value)).isascii()
+    except TypeError:
+        plain = False
+    if not plain:
+        odd = next(key for key in value if not isinstance(key, str) or not key.isascii())
+        raise JsonError(code="json-key", message="an object key is not ASCII", expected="ASCII", found=repr(odd)[:60])
+
+
+def _forbidden(item: object) -> JsonError:
+    kind = type(item)
+    return JsonError(
+        code="json-null" if item is None else "json-float" if kind is float else "json-malformed",
+        message="this JSON holds a value the protocol does not allow",
+        expected="strings, integers, booleans, lists, objects",
+        found=kind.__name__,
+        fix="leave unknown members out; write quantities as decimal strings",
+    )
+
+
+def _too_deep(max_depth: int) -> JsonError:
+    return JsonError(
+        code="json-too-deep",
+        message="the JSON text nests too deeply",
+        expected=f"at most {max_depth} levels",
+        found=f"more than {max_depth}",
+    )
 
 
 def _check_integer(number: int) -> None:

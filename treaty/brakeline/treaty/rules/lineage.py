@@ -12,7 +12,7 @@ Not judgement: no figures here (:mod:`brakeline.treaty.rules.threshold` has them
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,8 +33,11 @@ class Placed(NamedTuple):
     """Where a line belongs: its run, the runs found to be the same (their numbers end), whether descent may change."""
 
     run: int
-    joined: set[int]
+    joined: Set[int]
     restructured: bool
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Lineages:
@@ -61,6 +64,9 @@ class Lineages:
 
     def place(self, lab: str, line: UsageLine) -> Placed:
         """Return the run of *line*, made or joined as the line says."""
+        known = self._by_key.get((lab, line.workload))
+        if known is not None and all(tie is None for tie in (line.code, line.parents, line.model_out)):
+            return Placed(self.find(known), _NONE, restructured=False)  # most lines: they add nothing to what is known
         keys: list[tuple[str, ...]] = [(lab, line.workload)]
         if line.code is not None and line.data is not None:
             keys.append((lab, line.code, line.data))

@@ -35,6 +35,8 @@ class PeakExceeded:
             return
         for number, line in enumerate(usage.lines):
             flop = flop_of(line)
+            if not flop:
+                continue
             peak = sum(self._peaks.get(time.chip_class, 0) * time.value.value for time in line.chip_ms)
             if flop * MS_PER_S <= peak:
                 continue
@@ -50,4 +52,5 @@ class PeakExceeded:
 
 def flop_of(line: UsageLine) -> int:
     """Return the FLOP that *line* admits to: the larger of both counting methods, 0 where neither is known."""
-    return max((item.value for item in (line.flop_hardware, line.flop_model) if item is not None), default=0)
+    hardware, model = line.flop_hardware, line.flop_model
+    return max(0 if hardware is None else hardware.value, 0 if model is None else model.value)

@@ -16,6 +16,7 @@ Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from typing import NamedTuple, TypeAlias
 
 from brakeline.treaty.document import TreatyDocument
@@ -52,16 +53,22 @@ class ThresholdRule:
             return
         touched: set[int] = set()
         restructured = False
+        lab, slot, digest = lab_of(usage.author), (period, usage.author), bytes.fromhex(statement.digest)
         for line in usage.lines:
-            placed = self._runs.place(lab_of(usage.author), line)
-            touched.add(placed.run)
-            restructured |= placed.restructured
+            run, joined, changed = self._runs.place(lab, line)
+            flop = flop_of(line)
+            if not flop and not changed:
+                continue
+            touched.add(run)
+            restructured |= changed
             for threshold in self._lines:
-                threshold.join(placed.run, placed.joined)
-                if line.activity in threshold.terms.activities:
-                    threshold.book(placed.run, (period, usage.author), bytes.fromhex(statement.digest), flop_of(line))
-        for threshold in self._lines:
-            threshold.judge({self._runs.find(run) for run in touched}, None if restructured else period)
+                threshold.join(run, joined)
+                if flop and line.activity in threshold.terms.activities:
+                    threshold.book(run, slot, digest, flop)
+        if touched:
+            current = {self._runs.find(run) for run in touched}
+            for threshold in self._lines:
+                threshold.judge(current, None if restructured else period)
 
 
 class _Passage(NamedTuple):
@@ -85,7 +92,7 @@ class _Line:
         self._at_most: defaultdict[int, int] = defaultdict(int)  # all versions together: cheap, and never too small
         self._passages: dict[int, _Passage | None] = {}
 
-    def join(self, run: int, joined: set[int]) -> None:
+    def join(self, run: int, joined: Set[int]) -> None:
         """Let *run* take over what was booked to the runs that turned out to be the same."""
         for other in joined:
             for slot, versions in self._booked.pop(other, {}).items():
@@ -97,10 +104,9 @@ class _Line:
 
     def book(self, run: int, slot: Slot, digest: bytes, flop: int) -> None:
         """Give *flop* to *run* in one version of a slot's books."""
-        if flop:
-            versions = self._booked[run].setdefault(slot, {})
-            versions[digest] = versions.get(digest, 0) + flop
-            self._at_most[run] += flop
+        versions = self._booked[run].setdefault(slot, {})
+        versions[digest] = versions.get(digest, 0) + flop
+        self._at_most[run] += flop
 
     def judge(self, touched: set[int], period: int | None) -> None:
         """Judge *touched* and what descends from them; *period* is where figures were added, None if descent changed.
