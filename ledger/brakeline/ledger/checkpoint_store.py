@@ -64,9 +64,12 @@ class CheckpointStore:
                 raise
 
     def close(self) -> None:
-        """Close the store and give its lock back."""
-        self._db.close()
-        self._lock.release()
+        """Close the store and give its lock back, the lock in any case."""
+        try:
+            with translated(self._path):
+                self._db.close()
+        finally:
+            self._lock.release()
 
 
 def read_slot(path: Path, slot: str) -> bytes | None:

@@ -75,11 +75,15 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
     Raises:
         StoreError: ``store-settings`` (no WAL, or no full sync, on this disk) and those of :func:`connect`.
     """
+    _settle(path)
     db = connect(path)
     try:
         with translated(path):
             db.execute(schema)
             sync, mode = db.pragma("synchronous"), db.pragma("journal_mode")
+            # After a sync that failed Linux holds the pages for clean, and no later sync writes them. So what the WAL
+            # holds is written once more, into the file, and synced there, before it is built upon.
+            db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         if sync != 2 or mode != "wal":
             raise StoreError(
                 code="store-settings",
@@ -92,6 +96,25 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
         db.close()
         raise
     return db
+
+
+def _settle(path: Path) -> None:
+    """Sync what a writer that died left in the WAL of *path*, before anybody reads it and signs.
+
+    A process that is killed between writing and syncing leaves commits that the kernel has and the disk has not, and
+    SQLite recovers them without a sync: signed at boot, they would be gone after a power cut.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    if not (wal.exists() and path.exists()):
+        return
+    # With CREATE SQLite syncs the directory too: the WAL's name may be no more durable than its bytes.
+    flags = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    with translated(wal):
+        file = apsw.VFSFile("", os.fspath(wal), [flags, 0])
+        try:
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        finally:
+            file.xClose()
 
 
 class translated:  # noqa: N801  a context manager, used like a function
@@ -262,7 +285,10 @@ class SqliteStore(SqliteReader):
                 raise
 
     def close(self) -> None:
-        """Close both connections and give the lock back."""
-        super().close()
-        self._db.close()
-        self._lock.release()
+        """Close both connections and give the lock back, the lock in any case."""
+        try:
+            with translated(self._path):
+                super().close()
+                self._db.close()
+        finally:
+            self._lock.release()

@@ -165,7 +165,7 @@ class TileHashReader:
         """Return the hash of the complete subtree (level, index) (:class:`TileError` ``tile-range``, ``tile-size``)."""
         tile_level, inside = divmod(level, TILE_HEIGHT)
         n, offset = divmod(index << inside, TILE_WIDTH)
-        if not 0 <= (index + 1) << level <= self._size:
+        if not 0 < (index + 1) << level <= self._size:
             raise TileError(
                 code="tile-range",
                 message="this tree has no such subtree",
