@@ -97,6 +97,10 @@ class Faults:
     on_sync: Callable[[int], Fault] = _never
     on_write: Callable[[int], Fault] = _never
     on_bytes: Callable[[int, bytes], bytes] = _intact
+    kill_at: int | None = None
+    """The process is killed when it is about to do this operation (from 0); the kernel lives on."""
+    dies_of_sync: bool = False
+    """A failed sync also kills the process."""
     lying: bool = False
     """The disk says that it synced, and did not (the control: every check must then find losses)."""
 
@@ -112,10 +116,19 @@ class Tape:
     inodes: int = 0
     syncs: int = 0
     writes: int = 0
+    dead: bool = False
+    """The process was killed; what SQLite still tries while its connections are closed does not happen."""
 
     def __len__(self) -> int:
         """Return the number of operations so far: an instant that a promise can be dated with."""
         return len(self.operations)
+
+    def live(self) -> None:
+        """Raise when the process is dead, or dies now."""
+        if len(self.operations) == self.faults.kill_at:
+            self.dead, self.faults.kill_at = True, None
+        if self.dead:
+            raise _error("io", apsw.SQLITE_IOERR)
 
     def inode(self, path: Path) -> int:
         """Return the file that *path* names, made now when there is none."""
@@ -152,6 +165,7 @@ class _File(apsw.VFSFile):
         self._inode = tape.inode(path)
 
     def xWrite(self, data: bytes, offset: int) -> None:
+        self._tape.live()
         number, self._tape.writes = self._tape.writes, self._tape.writes + 1
         fault = self._tape.faults.on_write(number)
         data = self._tape.faults.on_bytes(number, bytes(data))
@@ -166,16 +180,19 @@ class _File(apsw.VFSFile):
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:
+        self._tape.live()
         self._tape.operations.append(Truncate(self._inode, newsize))
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:
+        self._tape.live()
         number, self._tape.syncs = self._tape.syncs, self._tape.syncs + 1
         if self._tape.faults.lying:
             return
         fault = self._tape.faults.on_sync(number)
         self._tape.operations.append(Sync(self._inode, not fault))
         if fault:
+            self._tape.dead = self._tape.faults.dies_of_sync
             raise _error(fault, apsw.SQLITE_IOERR_FSYNC)
         if self._sync_directory:
             self._tape.operations.append(SyncDirectory(self._directory))
@@ -193,6 +210,7 @@ class _Vfs(apsw.VFS):
         return _File(self.tape, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
+        self.tape.live()
         super().xDelete(filename, False)
         self.tape.unlink(Path(filename))
         if syncdir and not self.tape.faults.lying:

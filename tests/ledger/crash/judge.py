@@ -102,9 +102,10 @@ def opens_unchanged(directory: Path, entries: Sequence[bytes]) -> bool:
 
 def _broken(entries: list[bytes], promises: Promises) -> list[str]:
     found: list[str] = []
-    for index, (_, entry) in enumerate(promises.acknowledged):
+    for _, entry in promises.acknowledged:
+        index = int.from_bytes(entry[:8], "big")
         if index >= len(entries):
-            found.append(f"lost: {len(promises.acknowledged) - index} acknowledged entries from {index} on")
+            found.append(f"lost: acknowledged entry {index}, the log holds {len(entries)}")
             break
         if entries[index] != entry:
             found.append(f"lost: acknowledged entry {index} was replaced")

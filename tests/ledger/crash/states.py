@@ -119,8 +119,8 @@ class Disk:
                 self._directories[directory].sync()
 
     def play_to(self, instant: int) -> None:
-        """Play up to *instant* (operations done)."""
-        while self.instant < instant:
+        """Play up to *instant* (operations done), or the end."""
+        while self.instant < min(instant, len(self._tape)):
             self.step()
 
     def image(self, random: Random) -> Image:

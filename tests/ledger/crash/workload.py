@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import apsw
 from brakeline.ledger.checkpoint import Checkpoint
 from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.ed25519 import Signer
@@ -34,6 +35,11 @@ class Promises:
     signed: list[tuple[int, int, bytes]] = field(default_factory=list)
     """(instant, size, root): from the instant on, the log may not contradict it, whether anybody saw it or not."""
     refusals: list[LedgerError] = field(default_factory=list)
+
+    def refused(self, error: LedgerError) -> None:
+        """Keep *error* without its traceback, whose frames would keep the dead session's connections open."""
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        self.refusals.append(error)
 
     def at(self, instant: int) -> Promises:
         """Return what was promised in the first *instant* operations."""
@@ -122,20 +128,28 @@ def run(
 ) -> None:
     """Append batches to the log in *directory*: one session (open, append, close) for each number of batches.
 
-    An error ends the session. With *retry* the same open sequencer is asked again, three times at most, as a verifier
-    that stays up would.
+    A session begins by signing what is there, as a verifier does. An error ends it, and what died comes to life again
+    with the next one. With *retry* the same open sequencer is asked again, three times at most, as a verifier that
+    stays up would.
     """
     now = START
     for batches in sessions:
         try:
             with opened(directory, Witnessed(promises, tape), careless=careless) as sequencer:
+                if sequencer.size:
+                    sequencer.append([], now)
                 for _ in range(batches):
                     now += random.randint(-50, 200)
                     appended = _append(sequencer, batch(random), now, promises, attempts=3 if retry else 1)
                     instant = 0 if tape is None else len(tape)
                     promises.acknowledged += [(instant, entry.encode()) for entry in appended.entries]
         except LedgerError as error:
-            promises.refusals.append(error)
+            promises.refused(error)
+        except apsw.Error:
+            # Only a VFS written in Python raises out of closing a connection; SQLite itself ignores such errors.
+            pass
+        if tape is not None:
+            tape.dead = False
 
 
 def _append(
@@ -148,4 +162,4 @@ def _append(
             attempts -= 1
             if not attempts:
                 raise
-            promises.refusals.append(error)
+            promises.refused(error)
