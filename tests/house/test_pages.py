@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import importlib.util
 import os
 import re
@@ -57,6 +58,25 @@ def test_the_first_commands_of_a_page_run_as_written(page: str, tmp_path: Path) 
             with contextlib.suppress(ProcessLookupError):  # what a block that failed left running
                 os.killpg(shell.pid, signal.SIGKILL)
     assert shell.returncode == 0, output
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_code_that_a_page_explains_is_one_that_the_code_gives(page: str) -> None:
+    text = (TOP / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    table = text.partition("| code |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    codes = {code for cell in cells for code in re.findall(r"`([a-z0-9*-]+)`", cell)}
+    assert len(codes) > 5
+    found = subprocess.run(
+        ["git", "grep", "-ohE", r"[\"'][a-z0-9]+(-[a-z0-9]+)+[\"':]", "--", "*/brakeline/*.py"],
+        cwd=TOP,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    known = {word.strip("\"':") for word in found.splitlines()}
+    unknown = {code for code in codes if not any(fnmatch.fnmatch(word, code) for word in known)}
+    assert unknown == set()
 
 
 @pytest.mark.parametrize("path", markdown(), ids=lambda path: str(path.relative_to(TOP)))
