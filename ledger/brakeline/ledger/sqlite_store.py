@@ -128,8 +128,8 @@ class translated:  # noqa: N801  a context manager, used like a function
         """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Translate *error* when it is SQLite's."""
-        if isinstance(error, apsw.Error):
+        """Translate *error* when it is SQLite's, or comes of text that SQLite read from a damaged record."""
+        if isinstance(error, apsw.Error | UnicodeDecodeError):
             raise _translate(self._path, error) from error
 
 
@@ -143,7 +143,7 @@ def _unusable(path: Path, found: str) -> StoreError:
     )
 
 
-def _translate(path: Path, error: apsw.Error) -> StoreError:
+def _translate(path: Path, error: apsw.Error | UnicodeDecodeError) -> StoreError:
     found = f"{path}: {type(error).__name__}: {error}"[:200]
     if isinstance(error, apsw.FullError):
         return StoreError(
@@ -154,7 +154,7 @@ def _translate(path: Path, error: apsw.Error) -> StoreError:
         )
     if isinstance(error, apsw.BusyError):
         return StoreError(code="store-locked", message="another process holds this store", found=found, fix="stop it")
-    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
         return StoreError(
             code="store-corrupt",
             message="the store's file is damaged",
