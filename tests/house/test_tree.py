@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -124,3 +125,13 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> Non
             assert "--hash=sha256:" in block, block.splitlines()[0]
     assert "index-url" not in text
     assert "://" not in text
+
+
+@pytest.mark.parametrize(("name", "extra"), [("base", None), ("testnet", "testnet"), ("dev", "dev")])
+def test_what_pyproject_asks_for_is_pinned(name: str, extra: str | None) -> None:
+    project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else [])]
+    names = {re.split(r"[\[<>=! ;]", item)[0].lower().replace("_", "-") for item in asked} - {"brakeline"}
+    text = (TOP / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,]+\])?==", text, re.MULTILINE))
+    assert names - pinned == set()
