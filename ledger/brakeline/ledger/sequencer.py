@@ -88,7 +88,7 @@ class Sequencer:
         """Read and hash the whole log, and hold it against the last signed checkpoint.
 
         Raises:
-            StoreError: ``store-behind``, ``store-forked``, ``store-corrupt`` and those of the store.
+            StoreError: ``store-behind``, ``store-forked``, ``store-forgotten``, ``store-corrupt``, those of the store.
         """
         self._state = None
         note = self._checkpoints.read(SIGNED)
@@ -101,6 +101,14 @@ class Sequencer:
                 expected=f"at least {signed.size} entries",
                 found=str(size),
                 fix="restore the newest copy of the log (a peer's mirror holds one); never delete the checkpoint store",
+            )
+        if size and not signed:
+            raise StoreError(
+                code="store-forgotten",
+                message="this log holds entries, and its checkpoint store knows of none that was signed",
+                expected="the checkpoint store that was written beside this log",
+                found="an empty or damaged one",
+                fix="put it back, or the newest checkpoint that a witness or a peer holds; never delete it",
             )
         state = self._read(size, signed)
         state.note = note
@@ -116,6 +124,8 @@ class Sequencer:
         """
         state = self._loaded()
         self._state = None
+        if candidates and state.note is None:  # the empty tree is signed first: entries without a note are a store lost
+            state.note = self._sign(state.builder, None)
         instant = max(received_at_ms, state.received_at_ms)
         entries: list[Entry] = []
         first, previous = state.builder.size, state.previous
