@@ -1,7 +1,7 @@
 """A lab that cheats clumsily, as a process: ``python -m brakeline.testnet.cheat --dir DIR --imbalance 2 --second 3``.
 
-It is the node's own code with three lies put in from outside: the books of one period do not balance, another period gets
-a second, different version, and an order is acknowledged and not passed on to the training. The node itself has no
+It is the node's own code with three lies put in from outside: the books of one period do not balance, another period
+gets a second, different version, and an order is acknowledged and not passed on to the training. The node itself has no
 switch for any of this.
 """
 

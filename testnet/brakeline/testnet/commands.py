@@ -17,6 +17,8 @@ demo_app = typer.Typer()
 EXIT_DIFFERENT = 1
 EXIT_INTERRUPTED = 130
 MAX_LABS = 12
+WIDTH = 110
+"""Columns that the tables need; a narrower terminal breaks lines itself, a pipe gets them whole."""
 MAX_VERIFIERS = 10
 
 
@@ -43,8 +45,10 @@ def demo(
 ) -> None:
     """Run a treaty end to end on this machine, about a minute: labs, verifiers, a real training, a brake, an audit.
 
-    Every party is a process of its own with real keys, on loopback. Which lab cheats is drawn beforehand; the audit does
-    not know it. Exit codes: 0 the audit found exactly what was planted, and the brake worked; 1 it did not; 3 an error.
+    Every party is a process of its own with real keys, on loopback. Which lab cheats is drawn beforehand; the audit
+    does not know it.
+
+    Exit codes: 0 the audit found exactly what was planted, and the brake worked; 1 it did not; 3 an error.
     """
     from brakeline.testnet.plan import draw
 
@@ -62,7 +66,8 @@ def demo(
         from brakeline.testnet.show import render
         from rich.console import Console
 
-        render(outcome, Console(soft_wrap=True, highlight=False))
+        console = Console(soft_wrap=True, highlight=False)
+        render(outcome, console if console.width >= WIDTH else Console(soft_wrap=True, highlight=False, width=WIDTH))
     raise typer.Exit(0 if outcome.matched else EXIT_DIFFERENT)
 
 

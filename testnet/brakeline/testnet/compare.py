@@ -1,8 +1,8 @@
 """The planted truth against an auditor's findings. Pure.
 
 They match when the audit's set of (rule, about) is exactly the planted one, the periods agree where the plan fixes one,
-and the audit itself came out as it must: exit 1 with findings, 0 without, nothing left open. A cheat that no log can show
-is *not detectable*: that nothing was found of it is what the plan says, and counts as a match.
+and the audit itself came out as it must: exit 1 with findings, 0 without, nothing left open. A cheat that no log can
+show is *not detectable*: that nothing was found of it is what the plan says, and counts as a match.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ JSON line ``{"site": ..., "pid": ...}`` each on standard input, and turns it int
 
     joules = idle_watts x chips x seconds + (board_watts - idle_watts) x core-seconds
 
-rounded down, core-seconds at most chips x seconds. All sites are metered alike; who cheats it does not know, and what a
-process is for it does not ask. For each site and period one ``evidence`` statement is signed and sent to every verifier,
-with the node's own library. The readings behind it are kept in ``readings/`` and committed to by their SHA-256.
+rounded down, core-seconds at most chips x seconds. All sites are metered alike; who cheats it does not know, and what
+a process is for it does not ask. For each site and period one ``evidence`` statement is signed and sent to every
+verifier, with the node's own library. The readings behind it are kept in ``readings/`` and committed to by their
+SHA-256.
 
 What it cannot see: processes it was not told to tap. Periods that it did not watch from their beginning it leaves out.
 """

@@ -14,10 +14,9 @@ from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import LedgerError
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import HttpSource
-from brakeline.testnet.plan import PERIODS
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
-from brakeline.treaty.statements import Acknowledgement, Activity, Evidence, Statement, Usage, parse_statement
+from brakeline.treaty.statements import Acknowledgement, Activity, Evidence, Order, Statement, Usage, parse_statement
 from brakeline.treaty.terms import VerifierTerms
 
 TIMEOUT_S = 3.0
@@ -86,22 +85,22 @@ class Observer:
             return self._document.grid.index_of(said.start, said.end)
         return None
 
-    def settled(self, sites: Sequence[str], *, metered: bool) -> bool:
-        """Say whether every log holds the books (and evidence) of the whole play, all alike, and has judged them."""
+    def settled(self, sites: Sequence[str], periods: int, *, metered: bool) -> bool:
+        """Say whether all logs alike hold, and have judged, the books (and evidence) of the first *periods*."""
         wanted: set[str] = set()
         books: set[tuple[str, int]] = set()
         evidence: set[str] = set()
         for digest, statement in self.statements.items():
             period = self.period_of(statement)
-            if period is not None and period >= PERIODS:
+            if period is not None and period >= periods:
                 continue
             wanted.add(digest)
             said = statement.predicate
             if isinstance(said, Usage) and period is not None:
                 books.add((said.author, period))
-            elif isinstance(said, Evidence) and period == PERIODS - 1:
+            elif isinstance(said, Evidence) and period == periods - 1:
                 evidence.add(said.site)
-        complete = all((site, period) in books for site in sites for period in range(PERIODS))
+        complete = all((site, period) in books for site in sites for period in range(periods))
         if not complete or (metered and not evidence.issuperset(sites)):
             return False
         return all(
@@ -109,13 +108,18 @@ class Observer:
             for view in self.views
         )
 
+    def order_held(self) -> bool:
+        """Say whether every log holds an order."""
+        orders = {digest for digest, statement in self.statements.items() if isinstance(statement.predicate, Order)}
+        return bool(orders) and all(orders & view.held.keys() for view in self.views)
+
     def acknowledgements(self) -> dict[str, Acknowledgement]:
         """Return site -> the acknowledgement it gave."""
         found = [s.predicate for s in self.statements.values()]
         return {said.author: said for said in found if isinstance(said, Acknowledgement)}
 
     def training(self, site: str) -> dict[int, tuple[int, int]]:
-        """Return period -> (chip-milliseconds, FLOP) of training that the books of *site* show (the largest version)."""
+        """Return period -> (chip-ms, FLOP) of training in the books of *site*; of several versions the largest."""
         found: dict[int, tuple[int, int]] = {}
         for statement in self.statements.values():
             said, period = statement.predicate, self.period_of(statement)

@@ -54,6 +54,7 @@ class Outcome:
     comparison: Comparison
     audit: Audit
     stop: Stop | None
+    periods: int
     training: Mapping[str, Mapping[int, int]]
     statements: Mapping[str, int]
     paths: Mapping[str, Path]
@@ -87,6 +88,7 @@ class Outcome:
             "problems": list(self.problems),
             "audit_exit": self.audit.exit_code,
             "brake": None if stop is None else vars(stop),
+            "periods": self.periods,
             "training_chip_ms": {site: dict(by_period) for site, by_period in self.training.items()},
             "statements": dict(self.statements),
             "paths": {name: str(path) for name, path in self.paths.items()},
@@ -129,7 +131,7 @@ def stop_of(stage: Stage) -> Stop | None:
     said = stage.observer.acknowledgements().get(site)
     if said is None or not said.workloads:
         return None
-    begun = stage.net.document.grid.start_of(stage.plan.order_period + 1).value
+    begun = stage.net.document.grid.start_of(stage.effective).value
     workload = said.workloads[0]
     flop = sum(flop for _, flop in stage.observer.training(site).values())
     steps, rest = divmod(flop, workload.step) if workload.step else (0, 1)
@@ -154,6 +156,7 @@ def conclude(stage: Stage, audit: Audit, seconds: float) -> Outcome:
         comparison,
         audit,
         stop_of(stage),
+        stage.periods,
         _training(stage.plan, stage.observer),
         {view.verifier.name: len(view.held) for view in stage.observer.views},
         paths,

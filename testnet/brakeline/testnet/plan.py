@@ -102,7 +102,7 @@ def draw(*, seed: int, labs: int, cheats: int, evidence: bool) -> Plan:
     """
     if labs < 2 or not 0 <= cheats <= labs - 1:
         raise ValueError(f"need 2 or more labs and at most labs - 1 cheats, got {labs} labs and {cheats} cheats")
-    rng = random.Random(f"brakeline demo {seed}")  # not for secrets: the plot must be the same for the same seed
+    rng = random.Random(f"brakeline demo {seed}")  # noqa: S311  no secret: the same plot for the same seed
     styles = [Role.CLUMSY, Role.HIDDEN]
     rng.shuffle(styles)
     roles = [styles[i % 2] for i in range(cheats)] + [Role.IDLE] * (labs - 1 - cheats)

@@ -1,8 +1,8 @@
 """The processes of a testnet: started, awaited, stopped, and none left behind.
 
 A :class:`Troupe` is a context manager. Whatever ends the block (the end of the play, an error, Ctrl-C), every process
-that was started, and every process below it, is gone afterwards: SIGTERM, a while to end well, then SIGKILL. Only our own
-processes are touched, each known by its process id *and* its moment of creation. Output goes to ``<name>.out`` and
+that was started, and every process below it, is gone afterwards: SIGTERM, a while to end well, then SIGKILL. Only our
+own processes are touched, each known by its process id *and* its moment of creation. Output goes to ``<name>.out`` and
 ``<name>.err``, so that nothing blocks on a full pipe and everything can be read afterwards.
 
 Each process leads a session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
@@ -11,12 +11,12 @@ Each process leads a session of its own: Ctrl-C reaches the demo alone, which th
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -50,16 +50,22 @@ class Actor:
     err: Path
     began_at: int
     """Where in ``out`` this start's output begins."""
+    once: bool = False
+    """Whether it is to end by itself."""
 
     def ready(self) -> bool:
         """Say whether the ready line is there (``process-ended`` when it cannot come any more)."""
-        with self.out.open("rb") as out:
-            out.seek(self.began_at)
-            if any(line.startswith(b'{"ready"') and line.endswith(b"\n") for line in out):
-                return True
+        if any(line.startswith(b'{"ready"') and line.endswith(b"\n") for line in self.said().splitlines(keepends=True)):
+            return True
         if self.process.poll() is not None:
             raise self.failure("process-ended", "a process ended before it was ready", f"exit {self.process.poll()}")
         return False
+
+    def said(self) -> bytes:
+        """Return what this start has printed so far."""
+        with self.out.open("rb") as out:
+            out.seek(self.began_at)
+            return out.read()
 
     def failure(self, code: str, message: str, found: str) -> ProcessError:
         """Return an error about this process that quotes the end of what it said."""
@@ -77,8 +83,11 @@ class Troupe:
         self._output = output
         self._actors: dict[str, Actor] = {}
 
-    def start(self, name: str, command: Sequence[str], *, talk: bool = False) -> Actor:
-        """Start a process, not waiting for anything; with *talk* its standard input is a pipe."""
+    def start(self, name: str, command: Sequence[str], *, talk: bool = False, once: bool = False) -> Actor:
+        """Start a process, not waiting for anything; with *talk* its standard input is a pipe.
+
+        One that is to end *once* it has done its work may end with any exit code.
+        """
         old = self._actors.get(name)
         if old is not None and old.process.poll() is None:
             raise ValueError(f"{name} is running")
@@ -92,7 +101,7 @@ class Troupe:
                 stderr=to_err,
                 start_new_session=True,
             )
-        actor = Actor(name, command, process, out, err, began_at)
+        actor = Actor(name, command, process, out, err, began_at, once)
         self._actors[name] = actor
         return actor
 
@@ -112,15 +121,11 @@ class Troupe:
 
     def run(self, name: str, command: Sequence[str], timeout_s: float = READY_S) -> tuple[int, bytes]:
         """Run a command to its end; return its exit code and what it printed (``process-slow``)."""
-        actor = self.start(name, command)
+        actor = self.start(name, command, once=True)
         try:
-            code = actor.process.wait(timeout_s)
+            return actor.process.wait(timeout_s), actor.said()
         except subprocess.TimeoutExpired:
             raise actor.failure("process-slow", "a command did not end", f"{timeout_s:.0f} s passed") from None
-        del self._actors[name]
-        with actor.out.open("rb") as out:
-            out.seek(actor.began_at)
-            return code, out.read()
 
     def __getitem__(self, name: str) -> Actor:
         """Return the actor of this name."""
@@ -134,23 +139,17 @@ class Troupe:
         pipe.write(line.encode() + b"\n")
         pipe.flush()
 
-    def child_of(self, name: str, timeout_s: float = READY_S) -> int:
-        """Return the process id of the one process that *name* runs, once it does (``process-*``)."""
-        actor = self._actors[name]
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(actor.process.pid).children():
-                    return int(child.pid)
-            if actor.process.poll() is not None:
-                raise actor.failure("process-ended", "a process ended too early", f"exit {actor.process.poll()}")
-            time.sleep(POLL_S)
-        raise actor.failure("process-slow", "a process has not begun its work", f"{timeout_s:.0f} s passed")
+    def child_of(self, name: str) -> int | None:
+        """Return the process id of the process that *name* runs; None before it does."""
+        try:
+            return next((int(child.pid) for child in psutil.Process(self._actors[name].process.pid).children()), None)
+        except psutil.NoSuchProcess:
+            return None
 
     def check(self) -> None:
         """Raise ``process-ended`` when a process that is to run on has ended."""
         for actor in self._actors.values():
-            if actor.process.poll() not in (None, 0):
+            if not actor.once and actor.process.poll() is not None:
                 raise actor.failure("process-ended", "a process has ended", f"exit {actor.process.poll()}")
 
     def kill(self, name: str) -> None:
@@ -196,6 +195,53 @@ class Troupe:
     ) -> None:
         """Stop everything."""
         self.stop_all()
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A command to be run to its end: not before an instant (Unix ms), again when it fails and *tries* are left."""
+
+    name: str
+    command: Sequence[str]
+    not_before: int = 0
+    tries: int = 1
+
+
+class Errands:
+    """Commands run one after the other while something else goes on; nothing here waits."""
+
+    def __init__(self, troupe: Troupe, errands: Iterable[Errand]) -> None:
+        """Run *errands* in this order."""
+        self._troupe = troupe
+        self._left = deque(errands)
+        self._running: Actor | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether every errand has ended well."""
+        return not self._left
+
+    def go_on(self, now: int) -> str:
+        """Look after the errands at *now* (Unix ms); return the name of one that was started just now, or "".
+
+        Raises:
+            ProcessError: ``process-failed``.
+        """
+        if self._running is not None:
+            code = self._running.process.poll()
+            if code is None:
+                return ""
+            errand = self._left.popleft()
+            if code != 0 and errand.tries == 1:
+                raise self._running.failure("process-failed", "a command failed", f"exit {code}")
+            if code != 0:
+                self._left.appendleft(replace(errand, tries=errand.tries - 1))
+            self._running = None
+        if not self._left or now < self._left[0].not_before:
+            return ""
+        errand = self._left[0]
+        self._running = self._troupe.start(errand.name, errand.command, once=True)
+        return errand.name
 
 
 def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

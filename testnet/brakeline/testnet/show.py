@@ -8,7 +8,7 @@ from typing import Self
 
 from brakeline.testnet.compare import Row
 from brakeline.testnet.outcome import Outcome, found_in
-from brakeline.testnet.plan import PERIODS, Plan, Role
+from brakeline.testnet.plan import Plan, Role
 from brakeline.testnet.stage import Stage
 from rich.console import Console
 from rich.status import Status
@@ -28,9 +28,9 @@ class Progress:
     def __init__(self, plan: Plan, console: Console | None = None) -> None:
         """Show the progress of *plan* on standard error."""
         self._plan = plan
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status | None = None
-        self._period = -2
+        self._where = ""
         self._stopped: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -56,13 +56,14 @@ class Progress:
         views = stage.observer.views
         held = " ".join(str(len(view.held)) for view in views)
         findings = " ".join(str(view.findings) for view in views)
-        where = "before period 0" if period < 0 else f"period {min(period, PERIODS - 1)} of 0..{PERIODS - 1}"
+        last = stage.periods - 1
+        where = "before period 0" if period < 0 else f"period {min(period, last)} of 0..{last}"
         line = f"{where} | statements in each log: {held} | findings logged: {findings}"
         if self._status is not None:
             self._status.update(line)
-        elif period != self._period and period < PERIODS:
+        elif where != self._where:
             self._console.print(f"  {line}")
-        self._period = period
+        self._where = where
         for site, said in stage.observer.acknowledgements().items():
             if site not in self._stopped:
                 self._stopped.add(site)
@@ -105,7 +106,7 @@ def _comparison(rows: Sequence[Row]) -> Table:
     for row in rows:
         found = ", ".join("yes" if period is None else str(period) for period in row.found) or "-"
         style = "" if row.outcome.good else "bold red"
-        table.add_row(row.rule, row.about, row.planted, found, row.outcome.value, style=style)
+        table.add_row(row.rule, row.about.partition("/")[0], row.planted, found, row.outcome.value, style=style)
     if not rows:
         table.add_row("-", "nobody", "-", "-", "match")
     return table
@@ -126,7 +127,8 @@ def _brake(outcome: Outcome) -> str:
 def _books(outcome: Outcome) -> Table:
     """Return the table of booked training by period: the pause shows in it, or does not."""
     title = f"Training in the books, chip-ms by period (the order takes effect in {outcome.plan.order_period + 1})"
-    table = Table("site", *(str(period) for period in range(PERIODS)), title=title, title_justify="left")
+    periods = range(outcome.periods)
+    table = Table("site", *(str(period) for period in periods), title=title, title_justify="left")
     for site, by_period in outcome.training.items():
-        table.add_row(site.split("/")[0], *(str(by_period.get(period, "-")) for period in range(PERIODS)))
+        table.add_row(site.partition(".")[0], *(str(by_period.get(period, "-")) for period in periods))
     return table

@@ -1,11 +1,11 @@
 """The play: everything is built, started, lived through period by period, ended and audited.
 
-    build -> verifiers, nodes, meter -> trainings -> (periods; hidden training begins; the brake is pressed)
+    build -> verifiers, nodes, meter -> (periods: trainings begin, hidden ones later; the brake is pressed)
           -> every log holds everything -> trainings end -> the audit, while the logs are up -> everybody leaves
 
-Nothing here knows how a lab cheats beyond starting the process that does; nothing here judges. The brake goes the way it
-would between states: one party drafts, each signs with its own key, anybody submits; all by the commands that a party
-would type. The audit is a process that is given the treaty, its digest and the logs' addresses, and nothing else.
+Nothing here knows how a lab cheats beyond starting the process that does; nothing here judges. The brake goes the way
+it would between states: one party drafts, each signs with its own key, anybody submits; all by the commands that a
+party would type. The audit is a process that is given the treaty, its digest and the logs' addresses, and nothing else.
 """
 
 from __future__ import annotations
@@ -17,23 +17,28 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.testnet.build import PARTIES, Testnet, build
 from brakeline.testnet.observer import Observer
 from brakeline.testnet.plan import PERIODS, LabPlan, Plan, Role
 from brakeline.testnet.ports import Ports
-from brakeline.testnet.processes import BRAKELINE, ProcessError, Troupe
+from brakeline.testnet.processes import BRAKELINE, Errand, Errands, ProcessError, Troupe
+from brakeline.treaty.quantities import InstantMs
 
 TRAINING = Path(__file__).resolve().parents[3] / "examples" / "train_stdlib.py"
 METER = "meter"
 TICK_S = 0.25
-PRESS_LEAD_MS = 3_000
+LOOK_S = 1.0
+DRAFT, SUBMIT = "brake-draft", "node-submit"
+PRESS_LEAD_MS = 4_000
 """Drafting and signing begin this long before the period in which the order is submitted."""
+AFTER_HIDDEN, AFTER_ORDER = 7, 4
+"""Periods that the play goes on at least after hidden training began, and after every log held the order."""
 SETTLE_S = 60.0
 """How long after the last period statements may take to stand in every log."""
-SHARE = {Role.TRAINER: "0.3", Role.CLUMSY: "0.25", Role.HIDDEN: "0.5"}
+SHARE = {Role.TRAINER: "0.3", Role.CLUMSY: "0.25", Role.HIDDEN: "0.9"}
 """Share of time for which a role's training computes: two cores carry a whole treaty."""
 HOUSEKEEPING = "import hashlib,time\nwhile True: hashlib.sha256(bytes(10**6)).digest(); time.sleep(1)"
 """What a mostly idle lab does: a little, and not training."""
@@ -42,6 +47,23 @@ HOUSEKEEPING = "import hashlib,time\nwhile True: hashlib.sha256(bytes(10**6)).di
 def now_ms() -> int:
     """Return the wall clock in Unix milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def measured_lead_ms(processes: int) -> int:
+    """Return how long starting *processes* takes here and now: one cold start is measured; at most 20 s."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import brakeline.verifier.server, brakeline.node.service"], check=True)
+    once = time.monotonic() - began
+    return round(1000 * min(20.0, 3.0 + 0.7 * once * processes))
+
+
+class TooLate(Exception):
+    """Starting took longer than planned: periods were over before anybody could book them."""
+
+    def __init__(self, needed_ms: int) -> None:
+        """Say that *needed_ms* would have been needed."""
+        self.needed_ms = needed_ms
+        super().__init__(f"starting took {needed_ms} ms")
 
 
 class Reporter(Protocol):
@@ -70,21 +92,35 @@ class Audit:
 class Stage:
     """One testnet being played. Use as: ``with Troupe(...) as troupe, Ports() as ports: Stage(...).play()``."""
 
-    def __init__(self, out: Path, plan: Plan, verifiers: int, troupe: Troupe, reporter: Reporter) -> None:
-        """Play *plan* in the folder *out*."""
+    def __init__(
+        self, out: Path, plan: Plan, verifiers: int, troupe: Troupe, reporter: Reporter, *, lead_ms: int
+    ) -> None:
+        """Play *plan* in the folder *out*; period 0 begins *lead_ms* after :meth:`open` has begun."""
         self.out, self.plan, self.troupe = out, plan, troupe
-        self._verifiers, self._reporter = verifiers, reporter
+        self._verifiers, self._reporter, self.lead_ms = verifiers, reporter, lead_ms
         self._sites = [lab.site for lab in plan.labs]
         self.net: Testnet
         self.observer: Observer
         self.submitted_at = 0
+        self.periods = PERIODS
+        """Periods that the play lasts: as planned, or longer on a busy machine."""
+        self.work: list[str] = []
+        """Processes that labs compute with."""
+        self._untapped: dict[str, str] = {}
+        self._order_held = False
+        self._looked = 0.0
+        self._work_due = list(plan.labs)
         self._hidden_due = [lab for lab in plan.labs if lab.role is Role.HIDDEN]
-        self.trainings: list[str] = []
 
     # -- before ------------------------------------------------------------------------------------------------------
 
     def open(self, ports: Ports) -> None:
-        """Build the testnet and start everybody; returns when all are ready (``process-*``)."""
+        """Build the testnet and start verifiers, nodes and meter; returns when all are ready.
+
+        Raises:
+            TooLate: period 0 was over before they were.
+            ProcessError: ``process-*``, ``demo-training``.
+        """
         if not TRAINING.is_file():
             raise ProcessError(
                 code="demo-training",
@@ -94,7 +130,7 @@ class Stage:
                 fix="run the demo from a checkout of the repository",
             )
         self._reporter.event("building: keys, certificates, a treaty signed by every key it names")
-        self.net = build(self.out, self.plan, self._verifiers, now_ms, ports, lead_ms=self._lead_ms())
+        self.net = build(self.out, self.plan, self._verifiers, now_ms, ports, lead_ms=self.lead_ms)
         self.observer = Observer(self.net.document)
         self._reporter.event(f"starting {len(self.servers)} verifiers, {len(self.nodes)} nodes and what they meter")
         for name in self.servers:
@@ -105,8 +141,9 @@ class Stage:
             command = [sys.executable, "-m", "brakeline.testnet.meter", "--dir", str(self.net.meter)]
             self.troupe.start(METER, command, talk=True)
         self.troupe.await_ready([*self.servers, *self.nodes, *([METER] if self.plan.evidence else [])])
-        for lab in self.plan.labs:
-            self._start_training(lab)
+        late_ms = now_ms() - self.net.document.grid.start_of(1).value
+        if late_ms > 0:
+            raise TooLate(self.lead_ms + late_ms)
 
     @property
     def servers(self) -> list[str]:
@@ -118,14 +155,6 @@ class Stage:
         """The labs' names, as their nodes' processes are called too."""
         return [lab.name for lab in self.plan.labs]
 
-    def _lead_ms(self) -> int:
-        """Return how long starting will take here and now: one cold start, measured, times the processes, on two cores."""
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-c", "import brakeline.verifier.server, brakeline.node.service"], check=True)
-        once = time.monotonic() - began
-        processes = self._verifiers + 2 * len(self.plan.labs) + 1
-        return round(1000 * min(60.0, 4.0 + 0.6 * once * processes))
-
     def _node_command(self, lab: LabPlan) -> list[str]:
         folder = str(self.net.lab(lab.name))
         if lab.role is not Role.CLUMSY:
@@ -133,7 +162,7 @@ class Stage:
         lies = ["--imbalance", str(lab.imbalance_period), "--second", str(lab.second_version_period)]
         return [sys.executable, "-m", "brakeline.testnet.cheat", "--dir", folder, *lies]
 
-    def _start_training(self, lab: LabPlan) -> None:
+    def _start_work(self, lab: LabPlan) -> None:
         """Start what the lab's node meters; hidden training is started later, and metered by no node."""
         name = f"{lab.name}-work"
         folder = str(self.net.lab(lab.name))
@@ -143,8 +172,8 @@ class Stage:
         else:
             chores = ["--workload", "housekeeping", "--activity", "other", "--", sys.executable, "-c", HOUSEKEEPING]
             self.troupe.start(name, [*meter, *chores])
-        self.trainings.append(name)
-        self._tap(lab, self.troupe.child_of(name))
+        self.work.append(name)
+        self._untapped[name] = lab.site
 
     def _training_command(self, lab: LabPlan) -> list[str]:
         checkpoint = self.net.lab(lab.name) / "checkpoint.npz"
@@ -152,28 +181,32 @@ class Stage:
         ignoring = ["--ignore-brake"] if lab.role is Role.HIDDEN else []
         return [sys.executable, str(TRAINING), *options, *ignoring]
 
-    def _tap(self, lab: LabPlan, pid: int) -> None:
-        """Tell the metering third party of a process at a site: of every process, at every site."""
-        if self.plan.evidence:
-            self.troupe.tell(METER, json.dumps({"site": lab.site, "pid": pid}))
+    def _tap(self) -> None:
+        """Tell the metering third party of the processes at every site, once they are there."""
+        for name, site in list(self._untapped.items()):
+            pid = self.troupe.child_of(name) if name.endswith("-work") else self.troupe[name].process.pid
+            if pid is not None:
+                del self._untapped[name]
+                if self.plan.evidence:
+                    self.troupe.tell(METER, json.dumps({"site": site, "pid": pid}))
 
     # -- the periods -------------------------------------------------------------------------------------------------
 
     def play(self, tick: Callable[[Stage], None] | None = None) -> None:
-        """Live through every period, then until all logs hold everything; *tick* is called again and again."""
-        grid = self.net.document.grid
-        submit_at = grid.start_of(self.plan.order_period).value
-        end = grid.start_of(PERIODS).value
-        pressed = False
-        while now_ms() < end:
-            if not pressed and now_ms() >= submit_at - PRESS_LEAD_MS:
-                self._press(submit_at)
-                pressed = True
-            self._begin_hidden()
+        """Live through every period, then until all logs hold everything; *tick* is called again and again.
+
+        On a busy machine things begin later than planned, and the play lasts until what it shows has had its time.
+        """
+        order = Errands(self.troupe, self._pressing())
+        while now_ms() < self.net.document.grid.start_of(self.periods).value or not order.done:
+            self._begin_work()
+            self._tap()
+            self._narrate(order.go_on(now_ms()))
+            self._extend()
             self._moment(tick)
         self._reporter.event("the last period is over; waiting until every log holds everything")
         deadline = time.monotonic() + SETTLE_S
-        while not self.observer.settled(self._sites, metered=self.plan.evidence):
+        while not self.observer.settled(self._sites, self.periods, metered=self.plan.evidence):
             if time.monotonic() > deadline:
                 self._reporter.event("not everything has arrived everywhere; the audit will say what is missing")
                 break
@@ -181,74 +214,80 @@ class Stage:
 
     def period(self) -> int:
         """Return the period that now is in; negative before the play."""
-        from brakeline.treaty.quantities import InstantMs
-
         return self.net.document.grid.period_of(InstantMs(now_ms()))
 
     def _moment(self, tick: Callable[[Stage], None] | None) -> None:
-        self.observer.look()
+        if time.monotonic() - self._looked >= LOOK_S:
+            self.observer.look()
+            self._looked = time.monotonic()
         self._reporter.tick(self, self.period())
         if tick is not None:
             tick(self)
         self.troupe.check()
         time.sleep(TICK_S)
 
-    def _begin_hidden(self) -> None:
-        """Start hidden trainings whose period has come."""
+    def _begin_work(self) -> None:
+        """Start what every lab's node meters in period 0, and hidden trainings when their period has come."""
+        if self.period() >= 0:
+            for lab in self._work_due:
+                self._start_work(lab)
+            self._work_due.clear()
         for lab in [lab for lab in self._hidden_due if (lab.hidden_from_period or 0) <= self.period()]:
             self._hidden_due.remove(lab)
             name = f"{lab.name}-hidden"
-            actor = self.troupe.start(name, self._training_command(lab))
-            self.trainings.append(name)
-            self._tap(lab, actor.process.pid)
+            self.troupe.start(name, self._training_command(lab))
+            self.work.append(name)
+            self._untapped[name] = lab.site
+            self.periods = max(self.periods, self.period() + AFTER_HIDDEN)
+
+    def _extend(self) -> None:
+        """Let the play last until the books of a few periods show who obeys the order and who does not."""
+        if not self._order_held and self.observer.order_held():
+            self._order_held = True
+            self.periods = max(self.periods, self.period() + AFTER_ORDER)
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 
-    def _press(self, submit_at: int) -> None:
-        """Draft, sign with both parties' keys, submit: each by the command that a party would type."""
-        effective = self.plan.order_period + 1
+    def _pressing(self) -> list[Errand]:
+        """Return how the brake is pressed: drafted, signed by each party with its own key, submitted."""
+        effective = self.effective
+        submit_at = self.net.document.grid.start_of(self.plan.order_period).value
         folder = self.out / "order"
         folder.mkdir(exist_ok=True)
         payload, envelope = folder / "order.json", folder / "order.dsse.json"
         treaty = ["--treaty", str(self.net.toml)]
-        self._reporter.event(
-            f"the parties draft and sign an order: everybody pauses training from period {effective} on"
-        )
         when = ["--effective-period", str(effective), "--expiry-period", str(effective + 1_000)]
         reason = ["--reason", "Article 20: a pause, pressed for the demo"]
-        self._command(["brake", "draft", *treaty, "--kind", "pause", *when, *reason, "--out", str(payload)])
+        draft = ["brake", "draft", *treaty, "--kind", "pause", *when, *reason, "--out", str(payload)]
+        begin = submit_at - PRESS_LEAD_MS
+        errands = [Errand(DRAFT, [*BRAKELINE, *draft], begin)]
         for party in PARTIES:
             key = ["--key", str(self.net.keys / f"{party}.pem")]
-            self._command(["brake", "sign", str(payload), *treaty, *key, "--out", str(envelope)])
-        while now_ms() < submit_at:
-            time.sleep(0.02)
+            sign = ["brake", "sign", str(payload), *treaty, *key, "--out", str(envelope)]
+            errands.append(Errand(f"brake-sign-{party}", [*BRAKELINE, *sign]))
         terms = ["--treaty", str(self.net.treaty), "--pin", self.net.pin, "--tls-dir", str(self.net.tls)]
         where = ["--receipts", str(self.out / "receipts" / "order"), "--timeout", "8"]
-        self._reporter.event(f"{PARTIES[0]} submits the order, signed by {len(PARTIES)} of {len(PARTIES)} parties")
-        self.submitted_at = now_ms()
-        self._command(["node", "submit", str(envelope), *terms, *where], tries=3)
+        submit = ["node", "submit", str(envelope), *terms, *where]
+        return [*errands, Errand(SUBMIT, [*BRAKELINE, *submit], submit_at, tries=5)]
 
-    def _command(self, arguments: Sequence[str], tries: int = 1) -> None:
-        """Run a ``brakeline`` command that must end well (``demo-command``)."""
-        name = "-".join(arguments[:2])
-        for left in reversed(range(tries)):
-            code, said = self.troupe.run(name, [*BRAKELINE, *arguments])
-            if code == 0:
-                return
-            if not left:
-                raise BrakelineError(
-                    code="demo-command",
-                    message=f"`brakeline {' '.join(arguments[:2])}` failed",
-                    expected="exit 0",
-                    found=f"exit {code}: {said[-300:].decode('utf-8', 'replace')}",
-                    fix=f"see {self.out / 'output' / name}.err",
-                )
+    def _narrate(self, started: str) -> None:
+        if started == DRAFT:
+            text = f"the parties draft and sign an order: everybody pauses training from period {self.effective} on"
+            self._reporter.event(text)
+        elif started == SUBMIT:
+            self._reporter.event(f"{PARTIES[0]} submits the order, signed by {len(PARTIES)} of {len(PARTIES)} parties")
+            self.submitted_at = self.submitted_at or now_ms()
+
+    @property
+    def effective(self) -> int:
+        """The period from which the order is in force."""
+        return self.plan.order_period + 1
 
     # -- after -------------------------------------------------------------------------------------------------------
 
     def audit(self) -> Audit:
-        """End the trainings, then let an auditor who knows only treaty, pin and addresses replay the logs."""
-        self.troupe.stop(self.trainings)
+        """End the labs' work, then let an auditor who knows only treaty, pin and addresses replay the logs."""
+        self.troupe.stop(self.work)
         self._reporter.event("the audit: a process that knows the pinned treaty and the logs' addresses, nothing else")
         html, report = self.out / "report.html", self.out / "report.json"
         urls = [verifier.url for verifier in self.net.document.verifiers]
@@ -257,7 +296,7 @@ class Stage:
         code, said = self.troupe.run("audit", [*BRAKELINE, *arguments])
         report.write_bytes(said)
         try:
-            value: object = json.loads(said)
+            value = cast("dict[str, object] | None", json.loads(said))
         except ValueError:
             value = None
         if not isinstance(value, dict):

@@ -159,7 +159,7 @@ article = "Article 4: no run above the line without an authorisation"
 rule = "energy-gap"
 severity = "discrepancy"
 article = "Article 13: metered energy is explained by the books"
-parameters = {{ k_joules = "20", h_joules = "120" }}
+parameters = {{ k_joules = "15", h_joules = "120" }}
 
 [[rule]]
 rule = "missing-period"
