@@ -73,7 +73,8 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
     """Open an SQLite file for writing, with *schema* in it, and check that what it commits is durable.
 
     Raises:
-        StoreError: ``store-settings`` (no WAL, or no full sync, on this disk) and those of :func:`connect`.
+        StoreError: ``store-settings`` (no WAL, or no full sync, on this disk), ``store-corrupt`` and those of
+            :func:`connect`.
     """
     _settle(path)
     db = connect(path)
@@ -84,6 +85,8 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
             # After a sync that failed Linux holds the pages for clean, and no later sync writes them. So what the WAL
             # holds is written once more, into the file, and synced there, before it is built upon.
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            # Hashes find damage to what is stored; this finds damage to where the next row would go (over another).
+            structure = db.execute("PRAGMA quick_check(1)").get
         if sync != 2 or mode != "wal":
             raise StoreError(
                 code="store-settings",
@@ -92,6 +95,8 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
                 found=f"{mode}, {sync}",
                 fix="keep it on a local disk that supports shared memory files",
             )
+        if structure != "ok":
+            raise _damaged(f"{path}: {structure}"[:200])
     except BaseException:
         db.close()
         raise
@@ -143,6 +148,15 @@ def _unusable(path: Path, found: str) -> StoreError:
     )
 
 
+def _damaged(found: str) -> StoreError:
+    return StoreError(
+        code="store-corrupt",
+        message="the store's file is damaged",
+        found=found,
+        fix="run `brakeline ledger fsck`; restore from a peer's mirror; do not sign",
+    )
+
+
 def _translate(path: Path, error: apsw.Error | UnicodeDecodeError) -> StoreError:
     found = f"{path}: {type(error).__name__}: {error}"[:200]
     if isinstance(error, apsw.FullError):
@@ -155,12 +169,7 @@ def _translate(path: Path, error: apsw.Error | UnicodeDecodeError) -> StoreError
     if isinstance(error, apsw.BusyError):
         return StoreError(code="store-locked", message="another process holds this store", found=found, fix="stop it")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError | UnicodeDecodeError):
-        return StoreError(
-            code="store-corrupt",
-            message="the store's file is damaged",
-            found=found,
-            fix="run `brakeline ledger fsck`; restore from a peer's mirror; do not sign",
-        )
+        return _damaged(found)
     return StoreError(
         code="store-io",
         message="the disk failed; whether the last write arrived is unknown",
