@@ -96,8 +96,10 @@ class Mirror:
     def entries(self, start: int, stop: int) -> Iterator[Entry]:
         """Yield the entries [start, stop) of the copy (verified when they were taken)."""
         source = DirectorySource(self._directory)
-        for ref in bundles(min(stop, self.size), start):
+        for ref in bundles(self.size, start):
             first = ref.n * TILE_WIDTH
+            if first >= stop:
+                return
             data = read_ref(source, ref)
             for index, item in enumerate(decode_bundle(data, ref.width), start=first):
                 if start <= index < stop:
