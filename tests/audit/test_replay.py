@@ -12,6 +12,7 @@ from brakeline.audit.commands import app
 from brakeline.audit.replay import audit_sources, both_libraries
 from brakeline.audit.report import AuditReport, Exit, LogState
 from brakeline.ledger import ed25519
+from brakeline.ledger.checkpoint import add_signatures, cosign
 from brakeline.ledger.entry import Kind
 from brakeline.ledger.errors import BrakelineError
 from hypothesis import HealthCheck, given, settings
@@ -328,3 +329,88 @@ def test_exports_survive_being_copied(tmp_path: Path) -> None:
     report = audit_sources(both, world.write_treaty(tmp_path / "t.json"), world.pin)
     assert report.exit is Exit.REPRODUCED
     assert len(report.logs) == 8
+
+
+# omission and backdating ----------------------------------------------------------------------------------------------
+
+
+def conduct(report: AuditReport) -> list[tuple[object, object]]:
+    """Return (act, about) of the findings about verifiers."""
+    found: list[tuple[object, object]] = []
+    for item in report.findings:
+        figures = item.body["figures"]
+        assert isinstance(figures, dict)
+        if item.misconduct:
+            found.append((figures["act"], item.body["about"]))
+    return found
+
+
+def test_a_verifier_that_leaves_out_what_it_says_it_mirrored_is_named(tmp_path: Path) -> None:
+    world, (site, _) = worlds._begin(None)
+    world.logs[2].deaf = True
+    world.until(cast.START + cast.PERIOD + worlds.BEAT)
+    site.report(0, to=(0, 1))
+    world.beat(3)
+    assert audit(world, tmp_path / "early").exit is Exit.REPRODUCED  # the grace is not over
+    world.beat(world.document.deadlines.takeover_ms.value // worlds.BEAT + 2)
+    report = audit(world, tmp_path / "late")
+    assert report.exit is Exit.MISCONDUCT
+    assert set(conduct(report)) == {("omission", world.logs[2].name)}
+    assert all(item.body["statements"] == [site.author.previous] for item in report.findings if item.misconduct)
+    assert "statements-lacking" in codes(report)
+
+
+def test_an_honest_verifier_that_was_away_for_a_while_omits_nothing(tmp_path: Path) -> None:
+    world, (site, _) = worlds._begin(None)
+    world.until(cast.START + cast.PERIOD + worlds.BEAT)
+    world.logs[2].silent = True
+    site.report(0, to=(0, 1))
+    world.beat(20)
+    world.logs[2].silent = False
+    world.beat(3)
+    assert conduct(audit(world, tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("by_ms", "named"),
+    [(0, False), (1_000, False), (10_000, True), (-1_000, False), (-10_000, True)],
+)
+def test_a_verifier_whose_clock_leaves_the_bracket_of_its_witnesses_is_named(
+    tmp_path: Path, by_ms: int, named: bool
+) -> None:
+    """The log writes times that are off by *by_ms*; its witnesses cosign by their own clocks."""
+    world = worlds.honest()
+    liar = world.logs[1]
+    honest_time = world.now_ms
+    for _ in range(4):
+        honest_time += worlds.BEAT
+        world.now_ms = max(honest_time + by_ms, liar.entries[-1].received_at_ms)  # a log never goes back
+        world._heartbeat(liar)
+        liar.publish(honest_time)
+    world.now_ms = honest_time
+    for log in world.logs[:1] + world.logs[2:]:
+        world._heartbeat(log)
+        log.publish(honest_time)
+    report = audit(world, tmp_path)
+    assert conduct(report) == ([("backdating", liar.name)] if named else [])
+    assert report.exit is (Exit.MISCONDUCT if named else Exit.REPRODUCED)
+
+
+def test_f_witnesses_cannot_make_an_honest_log_look_backdated(tmp_path: Path) -> None:
+    world = worlds.honest()
+    log = world.logs[0]
+    for wrong in (-DAY, DAY):
+        world.now_ms += worlds.BEAT
+        log.publish(world.now_ms)
+        assert log.published is not None
+        honest = log.published
+        lines = honest.split(b"\n")
+        liar = world.logs[3].name
+        others = [line for line in lines if not line.startswith(f"— {liar}/witness ".encode())]
+        note = b"\n".join(others)
+        forged = cosign(note, cast.vkey(liar, "witness"), cast.signer(liar, "witness"), (world.now_ms + wrong) // 1000)
+        log.published = add_signatures(note, [forged])
+        world._heartbeat(log)
+        log.published_size = len(log.entries)
+    log.publish(world.now_ms)
+    assert conduct(audit(world, tmp_path)) == []

@@ -16,13 +16,16 @@ and what the log rules keep. Pure: ``root_at`` is the caller's, the clock of adm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from brakeline.ledger import ed25519
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
+from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, Verify, admit, check_treaty_statement
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
@@ -71,6 +74,21 @@ class Claim(NamedTuple):
     root: bytes
 
 
+class Seen(NamedTuple):
+    """Where a log said something: the index of its entry, and the instant it gives it (ms)."""
+
+    entry: int
+    at_ms: int
+
+
+class OutOfTime(NamedTuple):
+    """An entry whose ``received_at_ms`` leaves the bracket that cosignatures set, and the bound it leaves (ms)."""
+
+    entry: int
+    received_at_ms: int
+    bound_ms: int
+
+
 @dataclass(slots=True)
 class Facts:
     """What one log shows, in the form in which logs are compared.
@@ -86,7 +104,8 @@ class Facts:
         orders: digest -> order.
         acknowledged: (site, order digest) -> first arrival of an acknowledgement.
         metered: sites of which a third party gave evidence.
-        claims: the peers' checkpoints in its heartbeats -> index of the first heartbeat that embeds it.
+        claims: the peers' checkpoints in its heartbeats -> the first heartbeat that embeds it.
+        out_of_time: the first entry whose time no honest witness could have seen, None when there is none.
         standing: the log-rule findings that stand for the whole prefix, digest -> finding.
     """
 
@@ -99,8 +118,21 @@ class Facts:
     orders: dict[str, Order] = field(default_factory=dict[str, Order])
     acknowledged: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     metered: set[str] = field(default_factory=set[str])
-    claims: dict[Claim, int] = field(default_factory=dict[Claim, int])
+    claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
+    out_of_time: OutOfTime | None = None
     standing: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    _digests: bytearray = field(default_factory=bytearray)
+    _indexes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def place(self, digest: bytes, index: int) -> None:
+        """Note that the statement *digest* stands at *index*; indexes only grow."""
+        self._digests += digest
+        self._indexes.append(index)
+
+    def below(self, size: int) -> Iterator[bytes]:
+        """Yield the digests of the statements that stand below *size* entries, in log order."""
+        for place in range(bisect_left(self._indexes, size)):
+            yield bytes(self._digests[32 * place : 32 * place + 32])
 
 
 class LogReplay:
@@ -116,6 +148,9 @@ class LogReplay:
         self.facts = Facts(origin)
         self._document = document
         self._key = verifier.log_key
+        self._witnesses = [item.witness_key for item in document.verifiers]
+        self._times: array[int] = array("Q")
+        self._times_from = 0
         self._root_at = root_at
         self._verify = verify
         self._register = Register(document)
@@ -150,6 +185,7 @@ class LogReplay:
         else:
             found = entry.kind.name.lower()
             raise _wrong("replay-kind", "a kind that this version of the treaty's rules knows", found)
+        self._times.append(entry.received_at_ms)
         self.facts.newest_ms = entry.received_at_ms
 
     def finish(self) -> Facts:
@@ -186,12 +222,13 @@ class LogReplay:
     def _take(self, statement: Statement, entry: Entry) -> None:
         self._register.record(statement, entry.index)
         self._judge.add(entry.index, entry.kind, statement)
+        self.facts.place(bytes.fromhex(statement.digest), entry.index)
         gather(self.facts, self._document, statement, entry.received_at_ms)
 
     def _heartbeat(self, entry: Entry) -> None:
         heartbeat = parse_heartbeat(entry.body)
         if heartbeat.checkpoint is not None:
-            self._check_own(heartbeat.checkpoint, entry.index)
+            self._check_own(heartbeat.checkpoint, entry)
         for item in heartbeat.mirrored:
             peer = self._document.verifier_by_origin(item.origin)
             if peer is None or item.origin == self.facts.origin:
@@ -200,17 +237,21 @@ class LogReplay:
                 continue
             checkpoint = open_checkpoint(item.checkpoint.encode(), peer.log_key).checkpoint
             self._notes[item.origin] = item.checkpoint
-            self.facts.claims.setdefault(Claim(item.origin, checkpoint.size, checkpoint.root), entry.index)
+            claim = Claim(item.origin, checkpoint.size, checkpoint.root)
+            self.facts.claims.setdefault(claim, Seen(entry.index, entry.received_at_ms))
         self._expected = self._judge.heartbeat()
 
-    def _check_own(self, note: str, index: int) -> None:
+    def _check_own(self, note: str, heartbeat: Entry) -> None:
         """Check that the log embeds a checkpoint of its own history: signed, not of the future, with its root."""
         if self._notes.get(self.facts.origin) == note:
             return
-        checkpoint = open_checkpoint(note.encode(), self._key).checkpoint
+        opened = open_checkpoint(note.encode(), self._key, self._witnesses)
+        checkpoint = opened.checkpoint
         self._notes[self.facts.origin] = note
-        if checkpoint.size > index:
-            raise _wrong("replay-heartbeat", f"a checkpoint of at most {index} entries", str(checkpoint.size))
+        if checkpoint.size > heartbeat.index:
+            limit = f"a checkpoint of at most {heartbeat.index} entries"
+            raise _wrong("replay-heartbeat", limit, str(checkpoint.size))
+        self._check_time(opened.cosignatures, checkpoint.size, heartbeat)
         if self._own is not None and (self._own.size, self._own.root) == (checkpoint.size, checkpoint.root):
             return
         root = self._root_at(checkpoint.size)
@@ -221,6 +262,26 @@ class LogReplay:
                 f"{checkpoint.root.hex()}, signed by this log: two histories",
             )
         self._own = checkpoint
+
+    def _check_time(self, cosignatures: Mapping[VKey, int], size: int, heartbeat: Entry) -> None:
+        """Hold the log's clock against its witnesses', of whom f may lie.
+
+        The newest entry below the checkpoint was there before f + 1 witnesses had cosigned it; the heartbeat that
+        embeds the cosignatures came after all but the f latest of them. Timestamps are whole seconds, rounded down.
+        """
+        liars, skew = self._document.quorum.liars, self._document.deadlines.skew_ms.value
+        times = sorted(cosignatures.values())
+        if self.facts.out_of_time is not None or len(times) <= liars or size <= self._times_from:
+            return
+        newest = self._times[size - 1 - self._times_from]
+        no_later = times[liars] * 1000 + 999 + skew
+        no_earlier = times[-1 - liars] * 1000 - skew
+        if newest > no_later:
+            self.facts.out_of_time = OutOfTime(size - 1, newest, no_later)
+        elif heartbeat.received_at_ms < no_earlier:
+            self.facts.out_of_time = OutOfTime(heartbeat.index, heartbeat.received_at_ms, no_earlier)
+        del self._times[: size - 1 - self._times_from]
+        self._times_from = size - 1
 
 
 def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int) -> None:

@@ -104,7 +104,8 @@ _ROWS = (
     RuleRow(
         "verifier-conduct",
         "reconcile",
-        "a verifier forked its log or logged findings that do not follow from it",
+        "a verifier forked its log, logged findings that do not follow from it, left out what it says it mirrored, or "
+        "misdated entries",
         "more than f verifiers that lie alike",
     ),
 )

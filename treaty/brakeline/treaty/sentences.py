@@ -105,6 +105,16 @@ def _conduct(_finding: Finding, figures: Figures) -> str:
             f"signed two histories: roots {figures['root'][:16]}... and {figures['other_root'][:16]}... at "
             f"{figures['size']} entries, the latter seen in the log {figures['seen_in']}"
         )
+    if figures["act"] == "omission":
+        return (
+            f"says in its heartbeat at entry {figures['heartbeat']} that it mirrored {figures['size']} entries of "
+            f"{figures['seen_in']}, and lacks {figures['omitted']} statements that stand there"
+        )
+    if figures["act"] == "backdating":
+        return (
+            f"dated entry {figures['entry']} to {figures['received_at_ms']} ms, which its witnesses' clocks contradict "
+            f"(bound {figures['bound_ms']})"
+        )
     return f"wrote what does not follow from its log at entry {figures['entry']} ({figures['code']})"
 
 

@@ -1,13 +1,19 @@
 """``verifier-conduct``: did a verifier keep one history, and judge by the rules?
 
-Sees two things in this version. *Fork*: two checkpoints signed by one log with different roots at one size, one of them
-embedded in a peer's heartbeat (or both). *Misjudging*: an entry under the log's own signed checkpoint that its replay
-refuses: a statement that was not admissible, a finding that does not follow or is left out, a heartbeat that embeds
-what it must not.
-Cannot see: a history shown to nobody whom the auditor reads; omission and backdating; more than f verifiers that lie
-alike.
-Figures: ``act`` (``fork``, ``misjudging``); for a fork ``size``, ``root`` (the log's own, or the smaller one),
-``other_root`` and ``seen_in`` (the log whose heartbeat embeds the other); for misjudging ``code`` and ``entry``.
+Sees four acts. *Fork*: two checkpoints signed by one log with different roots at one size, one of them embedded in a
+peer's heartbeat (or both). *Misjudging*: an entry under the log's own signed checkpoint that its replay refuses: a
+statement that was not admissible, a finding that does not follow or is left out, a heartbeat that embeds what it must
+not. *Omission*: a statement that stands in a peer's log below a checkpoint which this verifier's heartbeat says it has
+mirrored, and which its own log lacks longer than ``takeover_ms`` after that heartbeat. *Backdating*: an entry whose
+``received_at_ms`` leaves the bracket that the cosignatures on the log's own checkpoints set, by more than ``skew_ms``:
+later than f + 1 witnesses had cosigned it, or, for a heartbeat, earlier than all but f of the cosignatures it embeds.
+Cannot see: a history shown to nobody whom the auditor reads; a statement that was refused to its author and is in no
+log (mere refusal leaves no proof); more than f verifiers that lie alike.
+Figures: ``act``; for a fork ``size``, ``root`` (the log's own, or the smaller one), ``other_root`` and ``seen_in`` (the
+log whose heartbeat embeds the other); for misjudging ``code`` and ``entry``; for an omission ``seen_in`` (the peer's
+log), ``size`` (mirrored), ``heartbeat`` (the index where it says so), ``omitted`` (how many; at most 64 are cited); for
+backdating ``entry``, ``received_at_ms``, ``bound_ms``. At most one finding of a kind about a verifier (an omission: per
+peer).
 """
 
 from __future__ import annotations
@@ -18,8 +24,9 @@ from typing import NamedTuple
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.reconcile.logs import Logs
-from brakeline.treaty.replay import RootAt
+from brakeline.treaty.replay import Facts, RootAt
 from brakeline.treaty.rules.board import make
+from brakeline.treaty.terms import RuleTerms
 
 
 class Misjudged(NamedTuple):
@@ -48,9 +55,14 @@ def conduct(
         fork = _fork(logs, verifier.origin, histories.get(verifier.origin))
         if fork is not None:
             yield make(terms, verifier.origin, statements=(), figures={"act": "fork", **fork})
+    for facts in logs.parts:
+        if (late := facts.out_of_time) is not None:
+            figures = {"entry": late.entry, "received_at_ms": late.received_at_ms, "bound_ms": late.bound_ms}
+            yield make(terms, facts.origin, statements=(), figures={"act": "backdating", **figures})
+        for other in logs.parts:
+            yield from _omission(terms, facts, other, histories.get(other.origin), document)
     for origin, code, entry in sorted(misjudged):
-        figures = {"act": "misjudging", "code": code, "entry": entry}
-        yield make(terms, origin, statements=(), figures=figures)
+        yield make(terms, origin, statements=(), figures={"act": "misjudging", "code": code, "entry": entry})
 
 
 def _fork(logs: Logs, origin: str, own: History | None) -> dict[str, object] | None:
@@ -68,3 +80,22 @@ def _fork(logs: Logs, origin: str, own: History | None) -> dict[str, object] | N
         if root != roots[size]:
             return {"size": size, "root": roots[size].hex(), "other_root": root.hex(), "seen_in": seen_in}
     return None
+
+
+def _omission(
+    terms: RuleTerms, facts: Facts, other: Facts, history: History | None, document: TreatyDocument
+) -> Iterator[Finding]:
+    """Yield what the log *facts* lacks of *other*, by its own heartbeats' word."""
+    told = facts.newest_ms - document.deadlines.takeover_ms.value
+    claims = [
+        (claim.size, seen.entry, claim.root)
+        for claim, seen in facts.claims.items()
+        if claim.origin == other.origin and seen.at_ms < told
+    ]
+    size, heartbeat, root = max(claims, default=(0, 0, b""))
+    if not size or history is None or size > history.size or history.root_at(size) != root:
+        return  # nothing said in time, or of a history that was not read (a fork, if it is one, is found as such)
+    omitted = sorted(digest.hex() for digest in other.below(size) if digest not in facts.arrivals)
+    if omitted:
+        figures = {"seen_in": other.origin, "size": size, "heartbeat": heartbeat, "omitted": len(omitted)}
+        yield make(terms, facts.origin, statements=omitted, figures={"act": "omission", **figures})
