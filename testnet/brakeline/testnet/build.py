@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from brakeline.ledger import keyfile
 from brakeline.ledger.ed25519 import Signer
@@ -45,6 +46,7 @@ METER_SETTINGS = "meter.json"
 class Testnet:
     """What was built, by path and name."""
 
+    __test__: ClassVar[bool] = False  # pytest would take a class of this name for tests
     out: Path
     document: TreatyDocument
     pin: str
