@@ -6,7 +6,8 @@ or by the next one), and then the power fails: the crash states after the fault 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
@@ -50,9 +51,14 @@ def check(scratch: Path, tape: Tape, promises: Promises, seed: int, *, after: in
         assert judge.problems(scratch, promises.at(instant)) == [], (seed, instant)
 
 
-def first(number: int, fault: Fault) -> Faults:
-    """Fail the write with this number, and no other."""
-    return Faults(on_write=lambda count: fault if count == number else "")
+def once(number: int, fault: Fault) -> Callable[[int], Fault]:
+    """Fail the call with this number, and no other."""
+    return lambda count: fault if count == number else ""
+
+
+def ever_after(number: int, fault: Fault) -> Callable[[int], Fault]:
+    """Fail the call with this number, and every later one."""
+    return lambda count: fault if count >= number else ""
 
 
 @pytest.fixture
@@ -71,14 +77,14 @@ def test_a_process_killed_anywhere_and_started_again_survives_a_power_cut(scratc
 
 def test_one_failed_sync_anywhere_acknowledges_nothing_that_a_power_cut_then_takes(scratch: Path, calm: Tape) -> None:
     for at in range(calm.syncs):
-        faults = Faults(on_sync=lambda count, at=at: "io" if count == at else "")  # type: ignore[misc]
+        faults = Faults(on_sync=once(at, "io"))
         tape, promises = recorded(scratch, faults, retry=True)
         check(scratch, tape, promises, at, after=failed_sync(tape))
 
 
 def test_a_disk_that_never_syncs_again_acknowledges_nothing_more(scratch: Path, calm: Tape) -> None:
     for at in range(calm.syncs):
-        faults = Faults(on_sync=lambda count, at=at: "io" if count >= at else "")  # type: ignore[misc]
+        faults = Faults(on_sync=ever_after(at, "io"))
         tape, promises = recorded(scratch, faults, retry=True)
         assert promises.refusals
         check(scratch, tape, promises, at, after=failed_sync(tape))
@@ -88,8 +94,7 @@ def test_a_process_that_dies_of_a_failed_sync_is_followed_by_one_that_keeps_ever
     scratch: Path, calm: Tape
 ) -> None:
     for at in range(calm.syncs):
-        faults = Faults(on_sync=lambda count, at=at: "io" if count == at else "")  # type: ignore[misc]
-        faults.dies_of_sync = True
+        faults = Faults(on_sync=once(at, "io"), dies_of_sync=True)
         tape, promises = recorded(scratch, faults, sessions=(4, 1))
         check(scratch, tape, promises, at, after=failed_sync(tape))
 
@@ -105,12 +110,37 @@ def test_one_write_that_finds_the_disk_full_or_fails_acknowledges_nothing_false(
     scratch: Path, calm: Tape, fault: Fault
 ) -> None:
     for at in range(calm.writes):
-        tape, promises = recorded(scratch, first(at, fault), retry=True)
+        tape, promises = recorded(scratch, Faults(on_write=once(at, fault)), retry=True)
         check(scratch, tape, promises, at)
 
 
 def test_a_disk_that_stays_full_acknowledges_nothing_and_goes_on_when_there_is_room(scratch: Path, calm: Tape) -> None:
     for at in range(calm.writes):
-        tape, promises = recorded(scratch, Faults(on_write=lambda count, at=at: "full" if count >= at else ""))  # type: ignore[misc]
+        tape, promises = recorded(scratch, Faults(on_write=ever_after(at, "full")))
         assert {error.code for error in promises.refusals} <= {"store-disk-full", "store-io"}
         check(scratch, tape, promises, at)
+
+
+def test_a_bit_flipped_on_its_way_to_the_disk_is_found_by_the_read_back_or_by_the_next_reader(
+    scratch: Path, calm: Tape
+) -> None:
+    """Nothing is lost or forked unseen: the log holds what it promised, or refuses to open."""
+    found: Counter[str] = Counter()
+    for at in range(calm.writes):
+        _, promises = recorded(scratch, Faults(on_bytes=flip(at, Random(at))), retry=True)
+        found.update(error.code for error in promises.refusals)
+        problems = judge.problems(scratch, promises)
+        assert not problems or problems[0].startswith("refused: "), (at, problems)
+    assert found["store-corrupt"]
+
+
+def flip(number: int, random: Random) -> Callable[[int, bytes], bytes]:
+    """Return what flips one bit of the write with this number."""
+
+    def flipped(count: int, data: bytes) -> bytes:
+        if count != number:
+            return data
+        bit = random.randrange(8 * len(data))
+        return data[: bit // 8] + bytes((data[bit // 8] ^ 1 << bit % 8,)) + data[bit // 8 + 1 :]
+
+    return flipped

@@ -22,7 +22,7 @@ from tests.ledger.crash.states import Image
 from tests.ledger.crash.workload import LOG, ORIGIN, Promises, opened
 from tests.support.cast import START, vkey
 
-REFUSALS = frozenset({"store-behind", "store-forked", "store-corrupt", "store-io"})
+REFUSALS = frozenset({"store-behind", "store-forked", "store-corrupt", "store-forgotten", "store-io"})
 """Codes with which a damaged log may refuse; every other one is a mistake of ours."""
 
 
