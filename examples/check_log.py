@@ -176,7 +176,7 @@ def read(root: Path, name: str = "") -> bytes:
 
 
 def load_treaty(path: Path, pin: str) -> Treaty:
-    """Read a treaty from TOML (empty lists may be left out) or signed DSSE JSON, and compare it with the pin."""
+    """Read a treaty from TOML (what is empty may be left out) or signed DSSE JSON, and compare it with the pin."""
     raw = read(path)
     try:
         if raw.lstrip().startswith(b"{"):
@@ -185,7 +185,8 @@ def load_treaty(path: Path, pin: str) -> Treaty:
             treaty = Treaty(read_canonical(payload)["predicate"])
             treaty.check_signatures(payload, [(s["keyid"], b64(s["sig"])) for s in envelope["signatures"]])
         else:
-            treaty = Treaty({**{name: [] for name in LISTS}, **tomllib.loads(raw.decode())})
+            document = {**{name: [] for name in LISTS}, **tomllib.loads(raw.decode())}
+            treaty = Treaty({**document, "rule": [{"parameters": {}, **row} for row in document["rule"]]})
     except (ValueError, KeyError, TypeError) as error:
         raise Bad("treaty", f"{path} is neither a treaty in TOML nor signed DSSE JSON: {error!r}") from None
     need(treaty.pin == pin, "pin", f"the treaty's digest is {treaty.pin}, the pin says {pin}")

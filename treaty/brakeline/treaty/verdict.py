@@ -178,6 +178,9 @@ def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
 
 
 def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tuple[Level, ...]:
+    if not logs.parts:
+        nothing = "No log could be read, so nothing can be said."
+        return tuple(Level(name, "not judged", nothing) for name in ("run-correct", "run-complete", "fleet-complete"))
     content = [item for item in findings if item.rule not in _COMPLETENESS and item.rule != _CONDUCT]
     gaps = [item for item in findings if item.rule in _COMPLETENESS and item.rule != "late"]
     undecided = sum(1 for item in due if item.timing is Timing.UNKNOWN)
@@ -186,20 +189,20 @@ def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tupl
     correct = Level(
         "run-correct",
         "contradicted" if content else "not contradicted",
-        f"{len(content)} findings contradict what was declared; evidence that is in no log was not weighed.",
+        f"Findings that contradict what was declared: {len(content)}. Evidence that is in no log was not weighed.",
         {"findings": len(content)},
     )
     complete = Level(
         "run-complete",
-        "incomplete" if gaps or undecided or reported < len(due) else "complete",
-        f"{reported} of {len(due)} periods due from {len(logs.owing)} sites are in the logs; "
-        f"{len(gaps)} findings of missing books or books that do not balance.",
+        "incomplete" if gaps or undecided or reported < len(due) else "complete" if due else "nothing due yet",
+        f"Of {len(due)} periods due from {len(logs.owing)} sites, {reported} are in the logs. "
+        f"Findings of missing or unbalanced books: {len(gaps)}.",
         {"due": len(due), "findings": len(gaps), "reported": reported, "sites": len(logs.owing)},
     )
     fleet = Level(
         "fleet-complete",
         "outside evidence only",
-        f"A third party metered {len(metered)} of {len(logs.owing)} sites; compute that is on no declared inventory "
+        f"A third party metered {len(metered)} of {len(logs.owing)} sites. Compute that is on no declared inventory "
         "and at no metered site leaves no trace here.",
         {"metered": len(metered), "sites": len(logs.owing)},
     )
