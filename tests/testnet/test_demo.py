@@ -10,6 +10,7 @@ import pytest
 from brakeline.testnet.outcome import Outcome
 from brakeline.testnet.plan import Plan, Role, draw
 from brakeline.testnet.show import Progress, render
+from brakeline.testnet.terms import PATIENT
 from brakeline.testnet.whole import play_whole
 from rich.console import Console
 
@@ -23,7 +24,7 @@ SLOW = pytest.mark.timeout(600)
 
 def play(out: Path, plan: Plan, verifiers: int = 4, plugs: aftermath.Plugs | None = None) -> Outcome:
     """Play, and check what must hold of every play."""
-    outcome = play_whole(plan, verifiers, out, aftermath.Silent(), plugs)
+    outcome = play_whole(plan, verifiers, out, aftermath.Silent(), plugs, PATIENT)
     assert outcome.matched, aftermath.explain(outcome, plan, out)
     assert aftermath.acknowledged_statements_stand(outcome) > 0
     aftermath.no_sequence_was_signed_twice(outcome)
@@ -36,7 +37,7 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
     plan = draw(seed=1, labs=4, cheats=2, evidence=True)
     told = Console(file=io.StringIO(), width=160)
     with Progress(plan, told) as progress:
-        outcome = play_whole(plan, 4, tmp_path, progress)
+        outcome = play_whole(plan, 4, tmp_path, progress, pace=PATIENT)
     assert outcome.matched, aftermath.explain(outcome, plan, tmp_path)
     assert aftermath.acknowledged_statements_stand(outcome) > 100
     aftermath.no_sequence_was_signed_twice(outcome)

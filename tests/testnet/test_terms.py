@@ -15,10 +15,10 @@ from brakeline.treaty.document import load_toml
 NOW = 1_767_225_600_000
 
 
-def made(out: Path, verifiers: int, labs: int = 3) -> Testnet:
-    plan = draw(seed=1, labs=labs, cheats=1, evidence=True)
+def made(out: Path, verifiers: int, pace: terms.Pace = terms.BRISK) -> Testnet:
+    plan = draw(seed=1, labs=3, cheats=1, evidence=True)
     with Ports() as ports:
-        return build(out, plan, verifiers, lambda: NOW, ports, lead_ms=9_000)
+        return build(out, plan, verifiers, lambda: NOW, ports, lead_ms=9_000, pace=pace)
 
 
 @pytest.mark.parametrize("verifiers", [1, 2, 4, 7])
@@ -43,8 +43,10 @@ def test_quorums_are_the_smallest_that_hold(verifiers: int) -> None:
     assert quorum["orders"] == quorum["amendments"] == 2
 
 
-def test_deadlines_leave_a_busy_machine_room(tmp_path: Path) -> None:
-    times = made(tmp_path, 4).document.deadlines
+@pytest.mark.parametrize("pace", [terms.BRISK, terms.PATIENT])
+def test_deadlines_leave_a_busy_machine_room(pace: terms.Pace, tmp_path: Path) -> None:
+    times = made(tmp_path, 4, pace).document.deadlines
+    assert times.report_ms.value == pace.report
     assert times.report_ms.value >= 4 * terms.PERIOD_MS
     assert times.report_ms.value > times.heartbeat_ms.value + 2 * times.checkpoint_ms.value
     assert times.acknowledge_ms.value >= 5 * terms.PERIOD_MS

@@ -86,7 +86,14 @@ class Testnet:
 
 
 def build(
-    out: Path, plan: Plan, verifiers: int, now_ms: Callable[[], int], ports: Ports, *, lead_ms: int = LEAD_MS
+    out: Path,
+    plan: Plan,
+    verifiers: int,
+    now_ms: Callable[[], int],
+    ports: Ports,
+    *,
+    lead_ms: int = LEAD_MS,
+    pace: terms.Pace = terms.BRISK,
 ) -> Testnet:
     """Build a testnet for *plan* with *verifiers* verifiers in the folder *out*; period 0 begins *lead_ms* after now.
 
@@ -95,7 +102,7 @@ def build(
     builder = _Builder(out, plan, now_ms)
     builder.make_keys(verifiers)
     addresses = builder.make_verifiers(_hosts(verifiers), ports)
-    document = builder.make_treaty(addresses, now_ms() + lead_ms)
+    document = builder.make_treaty(addresses, now_ms() + lead_ms, pace)
     for address in addresses:
         install_treaty(out / "verifiers" / address.name, builder.signed, document.digest)
     builder.make_nodes(document)
@@ -145,7 +152,9 @@ class _Builder:
                 self._signers.append(keyfile.read_signer(folder / "keys" / f"{purpose}.pem", None))
         return found
 
-    def make_treaty(self, verifiers: Sequence[terms.VerifierAddress], start_ms: int) -> TreatyDocument:
+    def make_treaty(
+        self, verifiers: Sequence[terms.VerifierAddress], start_ms: int, pace: terms.Pace
+    ) -> TreatyDocument:
         """Write the treaty as TOML, as signed envelope, and its pin."""
         cast = terms.Cast(
             parties=[(name, self._keys[name]) for name in PARTIES],
@@ -156,7 +165,7 @@ class _Builder:
             ],
             verifiers=verifiers,
         )
-        text = terms.render(cast, start_ms)
+        text = terms.render(cast, start_ms, pace)
         document = load_toml(text).require()
         self.signed = _sign(document, self._signers).to_dsse_json()
         (self._out / "treaty.toml").write_text(text, encoding="utf-8")

@@ -25,6 +25,7 @@ from brakeline.testnet.observer import Observer
 from brakeline.testnet.plan import PERIODS, LabPlan, Plan, Role
 from brakeline.testnet.ports import Ports
 from brakeline.testnet.processes import BRAKELINE, Errand, Errands, ProcessError, Troupe
+from brakeline.testnet.terms import BRISK, Pace
 from brakeline.treaty.quantities import InstantMs
 
 TRAINING = Path(__file__).resolve().parents[3] / "examples" / "train_stdlib.py"
@@ -93,9 +94,18 @@ class Stage:
     """One testnet being played. Use as: ``with Troupe(...) as troupe, Ports() as ports: Stage(...).play()``."""
 
     def __init__(
-        self, out: Path, plan: Plan, verifiers: int, troupe: Troupe, reporter: Reporter, *, lead_ms: int
+        self,
+        out: Path,
+        plan: Plan,
+        verifiers: int,
+        troupe: Troupe,
+        reporter: Reporter,
+        *,
+        lead_ms: int,
+        pace: Pace = BRISK,
     ) -> None:
         """Play *plan* in the folder *out*; period 0 begins *lead_ms* after :meth:`open` has begun."""
+        self._pace = pace
         self.out, self.plan, self.troupe = out, plan, troupe
         self._verifiers, self._reporter, self.lead_ms = verifiers, reporter, lead_ms
         self._sites = [lab.site for lab in plan.labs]
@@ -130,7 +140,7 @@ class Stage:
                 fix="run the demo from a checkout of the repository",
             )
         self._reporter.event("building: keys, certificates, a treaty signed by every key it names")
-        self.net = build(self.out, self.plan, self._verifiers, now_ms, ports, lead_ms=self.lead_ms)
+        self.net = build(self.out, self.plan, self._verifiers, now_ms, ports, lead_ms=self.lead_ms, pace=self._pace)
         self.observer = Observer(self.net.document)
         self._reporter.event(f"starting {len(self.servers)} verifiers, {len(self.nodes)} nodes and what they meter")
         for name in self.servers:

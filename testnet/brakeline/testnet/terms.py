@@ -18,6 +18,23 @@ IDLE_WATTS = 10
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How much time the treaty gives, in milliseconds: this may change with the machine, the sense of it does not."""
+
+    report: int = 16_000
+    checkpoint: int = 6_000
+    takeover: int = 10_000
+    acknowledge: int = 20_000
+
+
+BRISK = Pace()
+"""For the demo: most deadlines pass before the audit, so that it has something to say about them."""
+
+PATIENT = Pace(report=90_000, checkpoint=20_000, takeover=40_000, acknowledge=90_000)
+"""For tests beside other tests on a small machine, where being late must not depend on the neighbours."""
+
+
+@dataclass(frozen=True)
 class VerifierAddress:
     """A verifier of the demo: keys as vkey texts, addresses on loopback."""
 
@@ -58,11 +75,11 @@ def quorums(parties: int, verifiers: int) -> Mapping[str, int]:
     }
 
 
-def render(cast: Cast, start_ms: int) -> str:
+def render(cast: Cast, start_ms: int, pace: Pace = BRISK) -> str:
     """Return the treaty's TOML text; period 0 starts at *start_ms* (Unix ms)."""
     quorum = "\n".join(f"{name} = {value}" for name, value in quorums(len(cast.parties), len(cast.verifiers)).items())
     tables = [
-        _HEAD.format(start=start_ms, period=PERIOD_MS),
+        _HEAD.format(start=start_ms, period=PERIOD_MS, **{key: f"{value:_}" for key, value in vars(pace).items()}),
         f"[quorum]\n{quorum}",
         *(f'[[party]]\nname = "{name}"\nkey = "{key}"' for name, key in cast.parties),
         *(f'[[lab]]\nname = "{name}"\nparty = "{party}"\nroot_key = "{key}"' for name, party, key in cast.labs),
@@ -93,15 +110,15 @@ start = {start}
 period_ms = {period}
 
 [deadlines]
-report_ms = 16_000        # books are due in f + 1 logs this long after a period ends
+report_ms = {report}        # books are due in f + 1 logs this long after a period ends
 heartbeat_ms = 1_000
-checkpoint_ms = 6_000
-takeover_ms = 10_000
+checkpoint_ms = {checkpoint}
+takeover_ms = {takeover}
 skew_ms = 2_000
 notice_ms = 4_000         # an order binds from the first period that starts this long after f + 1 logs hold it
 stop_ms = 2_000
 save_ms = 10_000
-acknowledge_ms = 20_000
+acknowledge_ms = {acknowledge}
 disclosure_ms = 30_000
 reply_ms = 60_000
 

@@ -8,18 +8,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from brakeline.ledger.errors import BrakelineError
 from brakeline.testnet.outcome import Outcome, conclude, plan_json
 from brakeline.testnet.plan import Plan
 from brakeline.testnet.ports import Ports
 from brakeline.testnet.processes import Troupe
 from brakeline.testnet.stage import Reporter, Stage, TooLate, measured_lead_ms
+from brakeline.testnet.terms import BRISK, Pace
 
 ATTEMPTS = 3
 """How often a play is begun anew when the machine is too busy to start it in time."""
 
 
 def play_whole(
-    plan: Plan, verifiers: int, out: Path, reporter: Reporter, tick: Callable[[Stage], None] | None = None
+    plan: Plan,
+    verifiers: int,
+    out: Path,
+    reporter: Reporter,
+    tick: Callable[[Stage], None] | None = None,
+    pace: Pace = BRISK,
 ) -> Outcome:
     """Play *plan* with *verifiers* verifiers in the empty folder *out*; *tick* is called again and again meanwhile.
 
@@ -28,33 +35,32 @@ def play_whole(
     """
     began = time.monotonic()
     lead_ms = measured_lead_ms(verifiers + len(plan.labs) + 1)
-    for _ in range(ATTEMPTS - 1):
+    for attempt in range(1, ATTEMPTS + 1):
+        (out / "plan.json").write_text(json.dumps(plan_json(plan), indent=2) + "\n", encoding="utf-8")
         try:
-            return _play_once(plan, verifiers, out, reporter, tick, lead_ms, began)
+            with Ports() as ports, Troupe(out / "output") as troupe:
+                stage = Stage(out, plan, verifiers, troupe, reporter, lead_ms=lead_ms, pace=pace)
+                stage.open(ports)
+                stage.play(tick)
+                audit = stage.audit()
+                stage.close()
+            return conclude(stage, audit, time.monotonic() - began)
         except TooLate as late:
+            if attempt == ATTEMPTS:
+                raise _too_busy(late) from None
             lead_ms = late.needed_ms * 3 // 2
             reporter.event(f"this machine is busy: once more, with {lead_ms // 1000} s to start in")
             _clear(out)
-    return _play_once(plan, verifiers, out, reporter, tick, lead_ms, began)
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _play_once(
-    plan: Plan,
-    verifiers: int,
-    out: Path,
-    reporter: Reporter,
-    tick: Callable[[Stage], None] | None,
-    lead_ms: int,
-    began: float,
-) -> Outcome:
-    (out / "plan.json").write_text(json.dumps(plan_json(plan), indent=2) + "\n", encoding="utf-8")
-    with Ports() as ports, Troupe(out / "output") as troupe:
-        stage = Stage(out, plan, verifiers, troupe, reporter, lead_ms=lead_ms)
-        stage.open(ports)
-        stage.play(tick)
-        audit = stage.audit()
-        stage.close()
-    return conclude(stage, audit, time.monotonic() - began)
+def _too_busy(late: TooLate) -> BrakelineError:
+    return BrakelineError(
+        code="demo-too-busy",
+        message="this machine is too busy: periods are over before the processes have started",
+        found=f"starting took {late.needed_ms} ms",
+        fix="try again when less else is running, or with fewer --labs and --verifiers",
+    )
 
 
 def _clear(out: Path) -> None:
