@@ -111,6 +111,10 @@ def test_a_treaty_in_toml_serves_as_well(
     path = tmp_path / "treaty.toml"
     path.write_text(toml(world.document.to_json()))
     assert checker.check(root / cast.VERIFIERS[0], path, world.pin)["exit"] == 0
+    text = path.read_text()
+    path.write_text(text.replace("parameters = {}\n", "").replace("annex = []\n", ""))
+    assert path.read_text() != text, "what is empty may be left out"
+    assert checker.check(root / cast.VERIFIERS[0], path, world.pin)["exit"] == 0
 
 
 def test_too_few_cosignatures_are_reported_as_unchecked(checker: ModuleType, tmp_path: Path) -> None:
