@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from brakeline.ledger import commands
 from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.commands import app
 from brakeline.ledger.errors import StoreError
@@ -96,6 +98,20 @@ def test_an_error_has_a_code_says_what_to_do_and_exits_3(tmp_path: Path) -> None
         assert done.stderr.startswith(f"error {code}: ")
         assert "to do: " in done.stderr
         assert done.stdout == ""
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    verifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    commands.export(verifier, tmp_path / "out")
+    assert "exporting" in terminal.getvalue()
+    assert capsys.readouterr().out == f"300 entries written to {tmp_path / 'out'}\n"
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

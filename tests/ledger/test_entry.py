@@ -140,6 +140,11 @@ def test_a_statement_body_has_the_documented_layout() -> None:
     assert encode_signed([RawSignature("k1", b"sig")], b"{}") == b"\x01" + b"\x02k1" + b"\x00\x03sig" + b"{}"
 
 
+def test_a_keyid_that_is_not_ascii_is_refused() -> None:
+    with pytest.raises(EntryError, match="ASCII keyid"):
+        decode_signed(b"\x01\x01\xff\x00\x00{}")
+
+
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_are_a_body_or_refused_with_a_code(data: bytes) -> None:
     try:

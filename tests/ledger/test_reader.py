@@ -90,6 +90,23 @@ def test_an_empty_log_has_no_entries(tmp_path: Path) -> None:
         list(reader(tmp_path, note).entries())
 
 
+def test_tiles_of_a_long_log_are_verified_again_when_they_are_read_again(tmp_path: Path) -> None:
+    """More tiles than are kept: what was dropped is believed no more than the first time."""
+    size = 80 * 256 + 1
+    write_log(tmp_path, [entry.encode() for entry in chain(size)])
+    opened = reader(tmp_path)
+    leaves = [opened.hash_at(0, index) for index in range(0, size, 256)]
+    assert len(set(leaves)) == 81
+    proof = inclusion_proof(1, size, opened.hash_at)
+    verify_inclusion(1, size, opened.hash_at(0, 1), proof, opened.checkpoint.root)
+    tile = tmp_path / "tile/0/000"
+    tile.write_bytes(bytes(8192))
+    for index in range(256, size, 256):
+        opened.hash_at(0, index)
+    with pytest.raises(DivergenceError, match="tile/0/000"):
+        opened.hash_at(0, 0)
+
+
 # --- one flipped byte
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ class Handler(BaseHTTPRequestHandler):
     """Serves a log, and some paths badly."""
 
     log: Path
+    stopping: Event
 
     def do_GET(self) -> None:
         path = self.path.removeprefix("/log/")
@@ -37,6 +39,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, b"half", ("Content-Length", "8"))
             case "bomb":
                 self.answer(200, gzip.compress(bytes(5_000_000)), ("Content-Encoding", "gzip"))
+            case "trickle":
+                with contextlib.suppress(OSError):  # the reader goes away
+                    self.answer(200, b"", ("Content-Length", "1000000"))
+                    while not self.stopping.wait(0.005):
+                        self.wfile.write(b".")
             case "garbled":
                 self.answer(200, b"this is not gzip", ("Content-Encoding", "gzip"))
             case "packed":
@@ -68,11 +75,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(log: Path) -> Iterator[str]:
-    handler = type("LogHandler", (Handler,), {"log": log})
+    stopping = Event()
+    handler = type("LogHandler", (Handler,), {"log": log, "stopping": stopping})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/log"
+        stopping.set()
         server.shutdown()
         thread.join()
 
@@ -113,6 +122,13 @@ def test_what_is_not_there_is_none(http: HttpSource, log: Path) -> None:
 @pytest.mark.parametrize("path", ["moved", "broken", "cut", "garbled"])
 def test_answers_that_are_no_resource_are_unreachable(http: HttpSource, path: str) -> None:
     assert refusal(http, path) == "source-unreachable"
+
+
+def test_a_server_that_trickles_bytes_is_left(url: str) -> None:
+    source = HttpSource(url, httpx.Client(trust_env=False), deadline_s=0.05)
+    with pytest.raises(SourceError, match=r"source-unreachable.*no whole answer within 0\.05 s"):
+        source.read("trickle", 1_000_000)
+    source.close()
 
 
 def test_content_encodings_are_undone_and_bounded(http: HttpSource) -> None:

@@ -203,6 +203,20 @@ def test_hashes_inside_tiles_are_those_of_the_definition(tiles: dict[TileRef, by
     assert read(level, index) == reference.mth(LEAVES[index << level : (index + 1) << level])
 
 
+def test_a_reader_of_many_tiles_keeps_few_of_them(tiles: dict[TileRef, bytes]) -> None:
+    asked: list[TileRef] = []
+
+    def read_tile(ref: TileRef) -> bytes:
+        asked.append(ref)
+        return tiles[ref]
+
+    read = TileHashReader(read_tile, SIZE)
+    for _ in range(2):
+        for index in range(0, SIZE, 256):
+            assert read(0, index) == LEAVES[index]
+    assert len(asked) == 2 * len(range(0, SIZE, 256))
+
+
 @pytest.mark.parametrize(("level", "index"), [(0, SIZE), (8, 257), (16, 1), (17, 0), (63, 0), (0, -1)])
 def test_subtrees_that_are_not_complete_are_refused(level: int, index: int) -> None:
     with pytest.raises(TileError, match="tile-range"):

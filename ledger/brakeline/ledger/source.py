@@ -6,6 +6,7 @@ uses :class:`DirectorySource` and does no network I/O at all.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 TIMEOUT_S = 10.0
+"""Seconds to wait for a connection, and for the next bytes of an answer."""
+DEADLINE_S = 60.0
+"""Seconds for one whole answer: a server that trickles bytes does not hold its reader for ever."""
 
 
 class Source(Protocol):
@@ -73,8 +77,11 @@ class DirectorySource:
 class HttpSource:
     """A log behind a read API."""
 
-    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
-        """Read below *url*, with *client* or one of its own (SourceError ``source-unreachable``: no address)."""
+    def __init__(self, url: str, client: httpx.Client | None = None, deadline_s: float = DEADLINE_S) -> None:
+        """Read below *url*, with *client* or one of its own (SourceError ``source-unreachable``: no address).
+
+        *deadline_s*: seconds that one answer may take in all.
+        """
         import httpx as http  # imported when a network source is asked for: offline checks never load it
 
         self._http = http
@@ -83,6 +90,7 @@ class HttpSource:
             http.URL(self._url)
         except http.InvalidURL as error:
             raise _unreachable(url[:200], f"not an address: {error}"[:200]) from None
+        self._deadline_s = deadline_s
         self._client = client or http.Client(timeout=TIMEOUT_S, follow_redirects=False)
 
     @property
@@ -93,6 +101,7 @@ class HttpSource:
     def read(self, path: str, limit: int) -> bytes | None:
         """Return the resource's bytes, or None on 404 (see :class:`Source`)."""
         where = f"{self._url}/{path}"
+        until = time.monotonic() + self._deadline_s
         try:
             with self._client.stream("GET", where) as response:
                 if response.status_code == 404:
@@ -104,6 +113,8 @@ class HttpSource:
                     data += chunk
                     if len(data) > limit:
                         break
+                    if time.monotonic() > until:
+                        raise _unreachable(where, f"no whole answer within {self._deadline_s:g} s")
         except self._http.HTTPError as error:
             raise _unreachable(where, f"{type(error).__name__}: {error}"[:200]) from None
         return _bounded(bytes(data), limit, where)
