@@ -14,7 +14,7 @@ from brakeline.testnet.terms import PATIENT
 from brakeline.testnet.whole import play_whole
 from rich.console import Console
 
-from tests.testnet import aftermath
+from tests.testnet import aftermath, outsiders
 
 CI_KILLS = 4
 """Plugs pulled in one play of the sample; `make soak` pulls 50 in five plays."""
@@ -29,6 +29,7 @@ def play(out: Path, plan: Plan, verifiers: int = 4, plugs: aftermath.Plugs | Non
     assert aftermath.acknowledged_statements_stand(outcome) > 0
     aftermath.no_sequence_was_signed_twice(outcome)
     aftermath.all_logs_hold_the_same(outcome)
+    outsiders.the_independent_checker_agrees(outcome)
     return outcome
 
 
@@ -41,6 +42,8 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
     assert outcome.matched, aftermath.explain(outcome, plan, tmp_path)
     assert aftermath.acknowledged_statements_stand(outcome) > 100
     aftermath.no_sequence_was_signed_twice(outcome)
+    assert outsiders.every_envelope_is_read_by_libraries_nobody_here_wrote(outcome) > 100
+    outsiders.the_independent_checker_agrees(outcome)
     the_pause_shows_in_the_books(outcome)
     everything_is_left_behind(outcome)
     assert isinstance(told.file, io.StringIO)
@@ -57,9 +60,10 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
 def the_pause_shows_in_the_books(outcome: Outcome) -> None:
     """Who obeys books no training once the order is in force; who defies it goes on; who hides it books none at all."""
     sites = {lab.role: outcome.training[lab.site] for lab in outcome.plan.labs if lab.role is not Role.IDLE}
-    effective = outcome.plan.order_period + 1
-    after = range(effective + 2, outcome.periods)
-    assert any(sites[Role.TRAINER][period] for period in range(effective))
+    assert outcome.braked_in is not None
+    after = range(outcome.braked_in + 2, outcome.periods)
+    assert len(after) >= 2
+    assert any(sites[Role.TRAINER][period] for period in range(outcome.braked_in + 1))
     assert not any(sites[Role.TRAINER][period] for period in after)
     assert all(sites[Role.CLUMSY][period] for period in after)
     assert not any(sites[Role.HIDDEN].values())
