@@ -48,13 +48,17 @@ class Stop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything worth telling: what ``--format json`` prints and what people see rendered."""
+    """Everything worth telling: what ``--format json`` prints and what people see rendered.
+
+    ``braked_in``: the period from which the order was both in force and in every log.
+    """
 
     plan: Plan
     comparison: Comparison
     audit: Audit
     stop: Stop | None
     periods: int
+    braked_in: int | None
     training: Mapping[str, Mapping[int, int]]
     statements: Mapping[str, int]
     paths: Mapping[str, Path]
@@ -89,6 +93,7 @@ class Outcome:
             "audit_exit": self.audit.exit_code,
             "brake": None if stop is None else vars(stop),
             "periods": self.periods,
+            "braked_in": self.braked_in,
             "training_chip_ms": {site: dict(by_period) for site, by_period in self.training.items()},
             "statements": dict(self.statements),
             "paths": {name: str(path) for name, path in self.paths.items()},
@@ -157,6 +162,7 @@ def conclude(stage: Stage, audit: Audit, seconds: float) -> Outcome:
         audit,
         stop_of(stage),
         stage.periods,
+        None if stage.held_in is None else max(stage.effective, stage.held_in),
         _training(stage.plan, stage.observer),
         {view.verifier.name: len(view.held) for view in stage.observer.views},
         paths,

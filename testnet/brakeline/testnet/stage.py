@@ -39,7 +39,7 @@ AFTER_HIDDEN, AFTER_ORDER = 7, 4
 """Periods that the play goes on at least after hidden training began, and after every log held the order."""
 SETTLE_S = 60.0
 """How long after the last period statements may take to stand in every log."""
-SHARE = {Role.TRAINER: "0.3", Role.CLUMSY: "0.25", Role.HIDDEN: "0.9"}
+SHARE = {Role.TRAINER: "0.25", Role.CLUMSY: "0.2", Role.HIDDEN: "0.7"}
 """Share of time for which a role's training computes: two cores carry a whole treaty."""
 HOUSEKEEPING = "import hashlib,time\nwhile True: hashlib.sha256(bytes(10**6)).digest(); time.sleep(1)"
 """What a mostly idle lab does: a little, and not training."""
@@ -117,7 +117,8 @@ class Stage:
         self.work: list[str] = []
         """Processes that labs compute with."""
         self._untapped: dict[str, str] = {}
-        self._order_held = False
+        self.held_in: int | None = None
+        """The period in which every log was seen to hold the order."""
         self._looked = 0.0
         self._work_due = list(plan.labs)
         self._hidden_due = [lab for lab in plan.labs if lab.role is Role.HIDDEN]
@@ -252,9 +253,9 @@ class Stage:
 
     def _extend(self) -> None:
         """Let the play last until the books of a few periods show who obeys the order and who does not."""
-        if not self._order_held and self.observer.order_held():
-            self._order_held = True
-            self.periods = max(self.periods, self.period() + AFTER_ORDER)
+        if self.held_in is None and self.observer.order_held():
+            self.held_in = self.period()
+            self.periods = max(self.periods, self.held_in + AFTER_ORDER)
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 
