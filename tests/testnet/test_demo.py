@@ -36,7 +36,7 @@ def play(out: Path, plan: Plan, verifiers: int = 4, plugs: aftermath.Plugs | Non
 @SLOW
 def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tmp_path: Path) -> None:
     plan = draw(seed=1, labs=4, cheats=2, evidence=True)
-    told = Console(file=io.StringIO(), width=160)
+    told = Console(file=io.StringIO(), width=160, soft_wrap=True)
     with Progress(plan, told) as progress:
         outcome = play_whole(plan, 4, tmp_path, progress, pace=PATIENT)
     assert outcome.matched, aftermath.explain(outcome, plan, tmp_path)
@@ -48,7 +48,7 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
     everything_is_left_behind(outcome)
     assert isinstance(told.file, io.StringIO)
     assert "acknowledges the order" in told.file.getvalue()
-    shown = Console(file=io.StringIO(), width=160)
+    shown = Console(file=io.StringIO(), width=160, soft_wrap=True)
     render(outcome, shown)
     assert isinstance(shown.file, io.StringIO)
     text = shown.file.getvalue()
