@@ -110,7 +110,7 @@ def test_tiles_of_a_long_log_are_verified_again_when_they_are_read_again(tmp_pat
 # --- one flipped byte
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), mask=st.integers(1, 255))
 def test_a_flipped_byte_is_named(log: Path, scratch: Path, data: st.DataObject, mask: int) -> None:
     file = data.draw(st.sampled_from([name for name in log_files(log) if name != "checkpoint"]))

@@ -129,6 +129,17 @@ def test_a_log_restored_from_a_backup_is_behind_and_signs_nothing(tmp_path: Path
     store.close()
 
 
+def test_a_log_whose_checkpoint_store_is_gone_signs_nothing(tmp_path: Path) -> None:
+    filled(tmp_path, 5).close()
+    for file in tmp_path.glob("checkpoint.sqlite*"):
+        file.unlink()
+    log = sequencer(tmp_path)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="store-forgotten"):
+            log.append(candidates(1), TIME)
+    log.close()
+
+
 def test_another_history_of_the_same_length_is_a_fork_and_signs_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "one", 5).close()
     other = sequencer(tmp_path / "other")
