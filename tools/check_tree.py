@@ -3,7 +3,8 @@
 - no ``__init__.py`` directly under ``<root>/brakeline/``: it would hide every other root, silently;
 - every portion carries ``__init__.py`` and ``py.typed``, every root a README.md of at most 40 lines;
 - pure modules (those that import-linter's ``pure-*`` contracts name) call no clock, no file and no terminal, and
-  compute without floating point: the imports are the linter's business, built-ins are ours;
+  compute without floating point, except where a package is called ``exploring`` (no finding rests on it, which an
+  import contract checks): the imports are the linter's business, built-ins are ours;
 - nothing tracked records a registry's address, a private key, or a path of somebody's machine.
 """
 
@@ -29,6 +30,7 @@ FORBIDDEN = {
 }
 IMPURE_CALLS = {"open", "input", "print", "float", "exec", "eval", "__import__"}
 IMPURE_METHODS = {"now", "utcnow", "today"}
+EXPLORING = "exploring"
 NOT_TEXT = {".png", ".npz", ".sqlite"}
 EXEMPT = {"tools/check_tree.py", "tests/house/test_tree.py"}
 """The files that have to spell what they look for."""
@@ -76,13 +78,15 @@ def pure_files(top: Path) -> Iterator[Path]:
 def purity(path: Path, text: str) -> list[str]:
     """Return what a pure module does that needs no import: built-in I/O, the present time, floating point."""
     problems = []
+    exact = EXPLORING not in path.parts
+    impure_calls = IMPURE_CALLS if exact else IMPURE_CALLS - {"float"}
     for node in ast.walk(ast.parse(text)):
         found = ""
-        if isinstance(node, ast.Constant) and isinstance(node.value, float):
+        if exact and isinstance(node, ast.Constant) and isinstance(node.value, float):
             found = f"the floating-point number {node.value}"
-        elif isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
+        elif exact and isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
             found = "a true division: use //, or Fraction(a, b)"
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in impure_calls:
             found = f"a call of {node.func.id}()"
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in IMPURE_METHODS:
             found = f"a call of .{node.func.attr}(): the clock is passed in"
