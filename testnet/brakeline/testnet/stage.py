@@ -35,8 +35,8 @@ LOOK_S = 1.0
 DRAFT, SUBMIT = "brake-draft", "node-submit"
 PRESS_LEAD_MS = 4_000
 """Drafting and signing begin this long before the period in which the order is submitted."""
-AFTER_HIDDEN, AFTER_ORDER = 7, 4
-"""Periods that the play goes on at least after hidden training began, and after every log held the order."""
+AFTER_HIDDEN, AFTER_NOTICE = 7, 2
+"""Periods that the play goes on at least after hidden training began, and after the notice of the order was over."""
 SETTLE_S = 60.0
 """How long after the last period statements may take to stand in every log."""
 SHARE = {Role.TRAINER: "0.25", Role.CLUMSY: "0.2", Role.HIDDEN: "0.7"}
@@ -255,7 +255,10 @@ class Stage:
         """Let the play last until the books of a few periods show who obeys the order and who does not."""
         if self.held_in is None and self.observer.order_held():
             self.held_in = self.period()
-            self.periods = max(self.periods, self.held_in + AFTER_ORDER)
+            document = self.net.document
+            notice = -(-document.deadlines.notice_ms.value // document.grid.period.value)
+            bound = max(self.effective, self.held_in) + notice + 1
+            self.periods = max(self.periods, bound + AFTER_NOTICE)
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 

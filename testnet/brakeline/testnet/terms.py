@@ -24,13 +24,14 @@ class Pace:
     report: int = 16_000
     checkpoint: int = 6_000
     takeover: int = 10_000
+    notice: int = 4_000
     acknowledge: int = 20_000
 
 
 BRISK = Pace()
 """For the demo: most deadlines pass before the audit, so that it has something to say about them."""
 
-PATIENT = Pace(report=90_000, checkpoint=20_000, takeover=40_000, acknowledge=90_000)
+PATIENT = Pace(report=90_000, checkpoint=20_000, takeover=40_000, notice=20_000, acknowledge=90_000)
 """For tests beside other tests on a small machine, where being late must not depend on the neighbours."""
 
 
@@ -115,7 +116,7 @@ heartbeat_ms = 1_000
 checkpoint_ms = {checkpoint}
 takeover_ms = {takeover}
 skew_ms = 2_000
-notice_ms = 4_000         # an order binds from the first period that starts this long after f + 1 logs hold it
+notice_ms = {notice}         # an order binds from the first period that starts this long after f + 1 logs hold it
 stop_ms = 2_000
 save_ms = 10_000
 acknowledge_ms = {acknowledge}
@@ -176,7 +177,7 @@ article = "Article 4: no run above the line without an authorisation"
 rule = "energy-gap"
 severity = "discrepancy"
 article = "Article 13: metered energy is explained by the books"
-parameters = {{ k_joules = "15", h_joules = "120" }}
+parameters = {{ k_joules = "5", h_joules = "120" }}
 
 [[rule]]
 rule = "missing-period"
