@@ -60,7 +60,7 @@ def content(path: Path) -> list[bytes]:
         store.close()
 
 
-@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_the_stores_file_is_found_or_changes_nothing_that_is_read(
     live: Path, tmp_path_factory: pytest.TempPathFactory, at: int, bit: int
@@ -126,12 +126,12 @@ def test_another_history_than_the_signed_one_is_named(live: Path, tmp_path: Path
 def test_a_log_that_has_signed_nothing_yet_is_checked_too(live: Path) -> None:
     store = SqliteReader(live / "log.sqlite")
     steps: list[tuple[int, int]] = []
-    assert check_store(store, None, KEY, lambda *step: steps.append(step)).problem is None
+    assert check_store(store, None, KEY, lambda at, total: steps.append((at, total))).problem is None
     assert steps == [(SIZE, SIZE)]
     store.close()
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mask=st.integers(1, 255))
 def test_any_flipped_byte_of_a_copy_is_found(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, mask: int

@@ -30,7 +30,7 @@ def held(directory: Path) -> list[int]:
     return [entry.index for entry in LogReader(DirectorySource(directory), KEY).entries()]
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(sizes=st.lists(st.integers(0, 600), min_size=1, max_size=5), restart=st.booleans())
 def test_a_copy_grows_with_its_source_and_never_goes_back(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], restart: bool
@@ -155,7 +155,7 @@ def test_a_source_that_cannot_prove_what_it_shows_is_unreadable_and_accuses_nobo
     assert mirror.size == 30
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mask=st.integers(1, 255))
 def test_a_damaged_source_adds_nothing(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, mask: int
@@ -202,7 +202,7 @@ def test_another_logs_checkpoint_is_refused(tmp_path: Path) -> None:
         mirror.update(grow(tmp_path / "source", 3))
 
 
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), mask=st.integers(1, 255))
 def test_a_copy_that_was_damaged_on_this_disk_is_not_opened(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, mask: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class TestSqliteStore(StoreConformance):
 
 
 @contextmanager
-def pages(most: int) -> Iterator[None]:
+def pages(most: int) -> Generator[None]:
     """Every SQLite file opened in this block can grow to *most* pages: a disk that is full."""
 
     def limit(db: apsw.Connection) -> None:
