@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from brakeline.treaty.statistics.exploring.normal import number
+from brakeline.treaty.statistics.exploring.normal import Number, number
 
 _MOST = 1e30
 
@@ -29,7 +29,7 @@ class Hint:
     group: str
 
 
-def fuse(prior: float, hints: Sequence[Hint], correlation: Mapping[str, float]) -> float:
+def fuse(prior: Number, hints: Sequence[Hint], correlation: Mapping[str, float]) -> float:
     """Return the probability of a cheat after all *hints*.
 
     Args:
@@ -47,7 +47,7 @@ def fuse(prior: float, hints: Sequence[Hint], correlation: Mapping[str, float]) 
     >>> round(fuse(0.5, [Hint(3.0, "meters"), Hint(3.0, "meters")], {"meters": 0.0}), 3)
     0.9
     """
-    number("prior", prior, 0.0, 1.0, open_ends=True)
+    prior = number("prior", prior, 0.0, 1.0, open_ends=True)
     groups: dict[str, list[float]] = {}
     for hint in hints:
         ratio = number("likelihood_ratio", hint.likelihood_ratio, 1.0 / _MOST, _MOST)

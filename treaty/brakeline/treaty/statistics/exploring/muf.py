@@ -14,12 +14,12 @@ import math
 from collections.abc import Sequence
 
 from brakeline.treaty.statistics.bounds import StatisticsError
-from brakeline.treaty.statistics.exploring.normal import cumulative, number, quantile
+from brakeline.treaty.statistics.exploring.normal import Number, cumulative, number, quantile
 
 _HUGE = 1e300
 
 
-def loss_seen(loss: float, sigma: float, false_alarm: float) -> float:
+def loss_seen(loss: Number, sigma: Number, false_alarm: Number) -> float:
     """Return P = Phi(M/sigma - z_(1-alpha)).
 
     Args:
@@ -33,21 +33,21 @@ def loss_seen(loss: float, sigma: float, false_alarm: float) -> float:
     >>> round(loss_seen(3.0, 1.0, 0.05), 3)
     0.912
     """
-    number("loss", loss, 0.0, _HUGE)
-    number("sigma", sigma, 0.0, _HUGE, open_ends=True)
-    number("false_alarm", false_alarm, 0.0, 1.0, open_ends=True)
+    loss = number("loss", loss, 0.0, _HUGE)
+    sigma = number("sigma", sigma, 0.0, _HUGE, open_ends=True)
+    false_alarm = number("false_alarm", false_alarm, 0.0, 1.0, open_ends=True)
     return cumulative(loss / sigma - quantile(1.0 - false_alarm))
 
 
-def smallest_loss_seen(sigma: float, false_alarm: float, detection: float) -> float:
+def smallest_loss_seen(sigma: Number, false_alarm: Number, detection: Number) -> float:
     """Return M = (z_(1-alpha) + z_P) sigma, the loss seen with probability *detection*; in the unit of *sigma*.
 
     >>> round(smallest_loss_seen(1.0, 0.05, 0.95), 2)
     3.29
     """
-    number("sigma", sigma, 0.0, _HUGE, open_ends=True)
-    number("false_alarm", false_alarm, 0.0, 1.0, open_ends=True)
-    number("detection", detection, 0.0, 1.0, open_ends=True)
+    sigma = number("sigma", sigma, 0.0, _HUGE, open_ends=True)
+    false_alarm = number("false_alarm", false_alarm, 0.0, 1.0, open_ends=True)
+    detection = number("detection", detection, 0.0, 1.0, open_ends=True)
     return (quantile(1.0 - false_alarm) + quantile(detection)) * sigma
 
 

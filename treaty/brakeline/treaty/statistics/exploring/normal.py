@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from typing import TypeAlias
 
 from brakeline.treaty.statistics.bounds import StatisticsError
 
 _ROOT_TWO = math.sqrt(2.0)
 
+Number: TypeAlias = float | Fraction
+"""What the exploring functions take; they compute and answer in floats."""
 
-def number(name: str, value: float, least: float, most: float, *, open_ends: bool = False) -> float:
+
+def number(name: str, value: Number, least: float, most: float, *, open_ends: bool = False) -> float:
     """Return *value* when it is finite and within [least, most], or (least, most) (``statistics-range`` otherwise)."""
     inside = least < value < most if open_ends else least <= value <= most
     if not math.isfinite(value) or not inside:

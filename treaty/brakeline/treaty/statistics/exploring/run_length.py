@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 
-from brakeline.treaty.statistics.exploring.normal import cumulative, density, number
+from brakeline.treaty.statistics.exploring.normal import Number, cumulative, density, number
 
 NODES = 32
 _MOST_SIGMAS = 40.0
 
 
-def average_run_length(k: float, h: float, shift: float = 0.0) -> float:
+def average_run_length(k: Number, h: Number, shift: Number = 0.0) -> float:
     """Return the average number of periods until the one-sided test, begun at S = 0, signals.
 
     Args:
@@ -35,9 +35,9 @@ def average_run_length(k: float, h: float, shift: float = 0.0) -> float:
     >>> round(average_run_length(0.5, 4.0, 1.0), 2), round(average_run_length(0.5, 4.0))
     (8.38, 335)
     """
-    number("k", k, 0.0, _MOST_SIGMAS)
-    number("h", h, 0.0, _MOST_SIGMAS, open_ends=True)
-    number("shift", shift, -_MOST_SIGMAS, _MOST_SIGMAS)
+    k = number("k", k, 0.0, _MOST_SIGMAS)
+    h = number("h", h, 0.0, _MOST_SIGMAS, open_ends=True)
+    shift = number("shift", shift, -_MOST_SIGMAS, _MOST_SIGMAS)
     points = [(h * (node + 1.0) / 2.0, h * weight / 2.0) for node, weight in _gauss_legendre(NODES)]
     starts = [0.0, *(point for point, _ in points)]
     matrix = [[0.0] * (NODES + 1) for _ in starts]
@@ -50,13 +50,13 @@ def average_run_length(k: float, h: float, shift: float = 0.0) -> float:
     return _solve(matrix, [1.0] * len(starts))[0]
 
 
-def interval_for(k: float, run_length: float) -> float:
+def interval_for(k: Number, run_length: Number) -> float:
     """Return the smallest h, within 1e-6, whose average run length at shift 0 is at least *run_length* periods.
 
     Raises:
         StatisticsError: ``statistics-range``; a run length above 1e9 is refused, as doubles no longer resolve it.
     """
-    number("run_length", run_length, 1.0, 1e9)
+    run_length = number("run_length", run_length, 1.0, 1e9)
     low, high = 0.0, 1.0
     while average_run_length(k, high) < run_length:
         low, high = high, number("h", high * 1.5, 0.0, _MOST_SIGMAS)
