@@ -42,8 +42,16 @@ class AuthorTree:
             yield Node(self._main_at(sequence), self._main_at(sequence - 1), self.main_index[sequence])
         yield from self.forks.get(sequence, ())
 
+    def find(self, sequence: int, digest: bytes) -> int | None:
+        """Return the place in the log of the statement *digest* at *sequence*, None when it is not here."""
+        if self.main[32 * sequence : 32 * sequence + 32] == digest:
+            return self.main_index[sequence]
+        return next((node.place for node in self.forks.get(sequence, ()) if node.digest == digest), None)
+
     def children(self, sequence: int, parent: bytes) -> list[bytes]:
         """Return the digests of the statements at *sequence* whose parent is *parent*."""
+        if sequence >= self.length() and sequence not in self.forks:
+            return []
         return [node.digest for node in self.at(sequence) if node.parent == parent]
 
     def add(self, sequence: int, node: Node) -> None:

@@ -80,8 +80,7 @@ class Register:
         chain = self._chains.get(author)
         if chain is None:
             return None
-        raw = bytes.fromhex(digest)
-        return next((index for held, _, index in chain.at(sequence) if held == raw), None)
+        return chain.find(sequence, bytes.fromhex(digest))
 
     def find_unchained(self, digest: str) -> int | None:
         """Return the log index of a statement without a chain (treaty, order), else None."""

@@ -309,11 +309,15 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
 
 def _work(usage: Usage) -> tuple[Work, ...]:
     """Sum the lines by activity; activities with neither chip time nor FLOP are left out."""
-    sums: dict[Activity, tuple[int, int]] = {}
+    sums: dict[Activity, list[int]] = {}
     for line in usage.lines:
-        chip_ms, flop = sums.get(line.activity, (0, 0))
-        more = sum(time.value.value for time in line.chip_ms)
-        sums[line.activity] = (chip_ms + more, flop + flop_of(line))
+        entry = sums.get(line.activity)
+        if entry is None:
+            entry = sums[line.activity] = [0, 0]
+        for time in line.chip_ms:
+            entry[0] += time.value.value
+        if line.flop_hardware is not None or line.flop_model is not None:
+            entry[1] += flop_of(line)
     return tuple(Work(activity, *sums[activity]) for activity in sorted(sums) if any(sums[activity]))
 
 

@@ -65,7 +65,7 @@ class Lineages:
     def place(self, lab: str, line: UsageLine) -> Placed:
         """Return the run of *line*, made or joined as the line says."""
         known = self._by_key.get((lab, line.workload))
-        if known is not None and all(tie is None for tie in (line.code, line.parents, line.model_out)):
+        if known is not None and line.code is None and line.parents is None and line.model_out is None:
             return Placed(self.find(known), _NONE, restructured=False)  # most lines: they add nothing to what is known
         keys: list[tuple[str, ...]] = [(lab, line.workload)]
         if line.code is not None and line.data is not None:

@@ -34,9 +34,9 @@ class PeakExceeded:
         if not isinstance(usage, Usage):
             return
         for number, line in enumerate(usage.lines):
-            flop = flop_of(line)
-            if not flop:
+            if line.flop_hardware is None and line.flop_model is None:
                 continue
+            flop = flop_of(line)
             peak = sum(self._peaks.get(time.chip_class, 0) * time.value.value for time in line.chip_ms)
             if flop * MS_PER_S <= peak:
                 continue

@@ -56,7 +56,7 @@ class ThresholdRule:
         lab, slot, digest = lab_of(usage.author), (period, usage.author), bytes.fromhex(statement.digest)
         for line in usage.lines:
             run, joined, changed = self._runs.place(lab, line)
-            flop = flop_of(line)
+            flop = 0 if line.flop_hardware is None and line.flop_model is None else flop_of(line)
             if not flop and not changed:
                 continue
             touched.add(run)
