@@ -1,38 +1,26 @@
-"""``brakeline ledger``: export a log as static files, check a log for damage, mirror a log.
+"""``brakeline ledger``: export a log as static files, check a log for damage, mirror a log; and the commands beside it.
 
 Imports nothing heavy at the top: ``brakeline --help`` loads this module.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from brakeline.ledger.reader import Progress
+from brakeline.ledger import commands_copies, commands_proof
+from brakeline.ledger.output import Format, FormatOption, emit, progress_bar
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Export, check and mirror logs (C2SP tlog-tiles directories)."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Export, check, mirror, serve, back up and prove logs (C2SP tlog-tiles directories).",
 )
+app.add_typer(commands_proof.app, name="proof")
 
 DAMAGED = 1
 """Exit code of ``fsck`` when something is wrong with the log."""
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs")]
 
 
 @app.command(epilog="Example: brakeline ledger export --dir /var/lib/brakeline-verifier --out ./log")
@@ -56,11 +44,11 @@ def export(
         )
     store = SqliteReader(directory / "log.sqlite")
     try:
-        with _progress("exporting") as progress:
+        with progress_bar("exporting") as progress:
             size = write(store, note, out, progress)
     finally:
         store.close()
-    _print(format, {"entries": size, "out": str(out)}, f"{size} entries written to {out}")
+    emit(format, {"entries": size, "out": str(out)}, f"{size} entries written to {out}")
 
 
 @app.command(epilog="Example: brakeline ledger fsck ./log --vkey verifier.party-a.example+1f6b2a0c+AZ...")
@@ -76,7 +64,7 @@ def fsck(
     from brakeline.ledger.vkey import VKey
 
     key = VKey.parse(vkey)
-    with _progress("checking") as progress:
+    with progress_bar("checking") as progress:
         if (path / "log.sqlite").is_file():
             store = SqliteReader(path / "log.sqlite")
             try:
@@ -88,7 +76,7 @@ def fsck(
     value: dict[str, object] = {"entries": health.size, "root": health.root.hex(), "sound": health.problem is None}
     if health.problem is not None:
         value["problem"] = health.problem.as_dict()
-    _print(format, value, str(health.problem or f"sound: {health.size} entries, root {health.root.hex()}"))
+    emit(format, value, str(health.problem or f"sound: {health.size} entries, root {health.root.hex()}"))
     raise typer.Exit(DAMAGED if health.problem else 0)
 
 
@@ -107,10 +95,10 @@ def mirror(
     from brakeline.ledger.vkey import VKey
 
     copy = Mirror(directory, VKey.parse(vkey))
-    with opened(source) as log, _progress("mirroring") as progress:
+    with opened(source) as log, progress_bar("mirroring") as progress:
         added = copy.update(log, progress)
     value: dict[str, object] = {"added": added, "entries": copy.size, "directory": str(directory)}
-    _print(format, value, f"{added} entries added, {copy.size} in {directory}")
+    emit(format, value, f"{added} entries added, {copy.size} in {directory}")
 
 
 def _note(directory: Path, slot: str) -> bytes | None:
@@ -119,21 +107,4 @@ def _note(directory: Path, slot: str) -> bytes | None:
     return read_slot(directory / "checkpoint.sqlite", slot)
 
 
-def _print(format: Format, value: dict[str, object], text: str) -> None:  # noqa: A002
-    import json
-
-    print(json.dumps(value, indent=2) if format is Format.JSON else text)
-
-
-@contextmanager
-def _progress(what: str) -> Generator[Progress | None]:
-    """Show a progress bar on a terminal's stderr, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+app.add_typer(commands_copies.app)
