@@ -88,6 +88,13 @@ def test_a_pure_module_that_is_not_pure_is_found(check_tree: ModuleType, house: 
     assert "a pure module has" in problem
 
 
+def test_floating_point_has_a_room_of_its_own_where_the_rest_stays_pure(check_tree: ModuleType) -> None:
+    room = Path("treaty/brakeline/treaty/statistics/exploring/normal.py")
+    assert check_tree.purity(room, "def f(a: float) -> float:\n    return float(a) / 0.5\n") == []
+    assert check_tree.purity(room, "print(1)\n") != []
+    assert check_tree.purity(room.parent.parent / "exact.py", "HALF = 0.5\n") != []
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
