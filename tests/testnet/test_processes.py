@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from brakeline.testnet.processes import Errand, Errands, ProcessError, Troupe
+from brakeline.testnet.processes import Errand, Errands, ProcessError, Troupe, unbroken
 
 READY = "import signal,time\nprint('{\"ready\": {}}', flush=True)\nsignal.pause()"
 STUBBORN = "import signal,time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY
@@ -56,6 +57,19 @@ def test_nothing_is_left_behind_when_the_block_ends_by_an_error(tmp_path: Path) 
         interrupted()
     assert len(pids) == 2
     assert all(gone(pid) for pid in pids), "also what a process started in a session of its own"
+
+
+def test_a_signal_waits_until_what_must_not_be_broken_is_over() -> None:
+    done: list[str] = []
+
+    def interrupted() -> None:
+        with unbroken():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["all of it"]
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ Each process leads a session of its own: Ctrl-C reaches the demo alone, which th
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Self
 
 import psutil
@@ -92,7 +94,7 @@ class Troupe:
         if old is not None and old.process.poll() is None:
             raise ValueError(f"{name} is running")
         out, err = (self._output / f"{name}.{kind}" for kind in ("out", "err"))
-        with out.open("ab") as to_out, err.open("ab") as to_err:
+        with out.open("ab") as to_out, err.open("ab") as to_err, unbroken():
             began_at = to_out.tell()
             process = subprocess.Popen(
                 command,
@@ -101,9 +103,8 @@ class Troupe:
                 stderr=to_err,
                 start_new_session=True,
             )
-        actor = Actor(name, command, process, out, err, began_at, once)
-        self._actors[name] = actor
-        return actor
+            self._actors[name] = Actor(name, command, process, out, err, began_at, once)
+        return self._actors[name]
 
     def await_ready(self, names: Iterable[str], timeout_s: float = READY_S) -> None:
         """Wait until each of *names* has printed its ready line.
@@ -193,8 +194,31 @@ class Troupe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop everything."""
-        self.stop_all()
+        """Stop everything; a second Ctrl-C waits until that is done."""
+        with unbroken():
+            self.stop_all()
+
+
+@contextlib.contextmanager
+def unbroken() -> Generator[None]:
+    """Hold SIGINT and SIGTERM back until the block is over: between a process's start and our knowing it, say.
+
+    A signal mask would be inherited by what is started; handlers are not.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is ever interrupted
+        yield
+        return
+    held: list[int] = []
+    before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object] | int | None] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda came, _frame: held.append(came))
+        yield
+    finally:
+        for ours, handler in before.items():
+            signal.signal(ours, signal.SIG_DFL if handler is None else handler)
+        for came in held[:1]:
+            signal.raise_signal(came)
 
 
 @dataclass(frozen=True)
