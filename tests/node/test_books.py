@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from brakeline.ledger.merkle import Frontier, leaf_hash
-from brakeline.node.books import RESOLUTION_MS, BookedSoFar, ChipBook, Curve, SessionSamples, book
+from brakeline.node.books import RESOLUTION_MS, BookedSoFar, ChipBook, Curve, SessionSamples, book, since
 from brakeline.node.channel import Sample
 from brakeline.treaty.quantities import Rational
 from brakeline.treaty.statements import Activity
@@ -161,3 +161,16 @@ def test_hardware_flop_are_booked_only_where_a_utilisation_was_measured() -> Non
     (line,) = [x for x in book(0, PERIOD, sessions, (measured,)).lines if x.activity is Activity.TRAINING]
     assert line.flop_hardware is not None
     assert line.flop_hardware.value == 3 * 10**10
+
+
+def test_what_was_used_before_the_first_books_begin_is_not_booked() -> None:
+    """A training that ran for an hour before a site owes books must not fill them with that hour."""
+    samples = tuple(Sample(n, n * 500, n * 400, "lm", Activity.TRAINING, n, n * 10**9, n * 64) for n in range(1, 17))
+    session = SessionSamples(BookedSoFar("0" * 32), 0, samples)
+    kept = since(session, PERIOD)
+    assert kept.booked == BookedSoFar("0" * 32, 3_200, 8 * 10**9, 512)
+    (line,) = [x for x in book(PERIOD, 2 * PERIOD, (kept,), (CORES,)).lines if x.activity is Activity.TRAINING]
+    assert line.chip_ms[0].value.value == 3_200
+    assert line.flop_model is not None
+    assert line.flop_model.value == 8 * 10**9
+    assert since(session, 0) == session

@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -171,6 +171,21 @@ class Curve:
             return self._values[last] if last >= 0 else 0
         t0, t1, v0, v1 = self._at[right - 1], self._at[right], self._values[right - 1], self._values[right]
         return v0 + (v1 - v0) * (instant - t0) // (t1 - t0)
+
+
+def since(session: SessionSamples, start: int) -> SessionSamples:
+    """Return *session* as books need it that begin at *start* (Unix ms): what it used before is nobody's to book."""
+    if session.opened_at >= start:
+        return session
+    before = (
+        Curve(session.opened_at, points).at(start)
+        for points in (
+            [(s.at, s.busy_ms) for s in session.samples],
+            [(s.at, s.flop or 0) for s in session.samples],
+            [(s.at, s.tokens or 0) for s in session.samples],
+        )
+    )
+    return replace(session, booked=BookedSoFar(session.booked.session, *before))
 
 
 def raw_digest(sessions: tuple[SessionSamples, ...], start: int, end: int) -> str:

@@ -17,7 +17,7 @@ from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.node.books import Books, ChipBook, book
+from brakeline.node.books import Books, ChipBook, book, since
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
@@ -197,10 +197,13 @@ class Site:
                 fix="brakeline node init",
             )
         start, end = self.document.grid.start_of(period), self.document.grid.end_of(period)
+        sessions = self.journal.samples_between(start.value, end.value)
+        if period == self.first_period():
+            sessions = [since(session, start.value) for session in sessions]
         books = book(
             start.value,
             end.value,
-            tuple(self.journal.samples_between(start.value, end.value)),
+            tuple(sessions),
             self.chip_books(holding.inventory, serials or {}, utilisation or {}),
             slots=slots,
             line_count=self.document.limits.line_count,
