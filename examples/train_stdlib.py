@@ -170,12 +170,12 @@ def arguments(given: list[str]) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def freeze(model: Model, hook: Hook, path: Path) -> None:
-    """Save, tell the node, wait."""
+def freeze(model: Model, hook: Hook, path: Path, flop: int) -> None:
+    """Save, tell the node, wait; *flop* is what was computed so far."""
     model.save(path)
     digest = model.digest()
     hook.stopped(step=model.step, freeze=digest)
-    print(json.dumps({"stopped": model.step, "order": hook.order, "freeze": digest}), flush=True)
+    print(json.dumps({"stopped": model.step, "order": hook.order, "freeze": digest, "flop": flop}), flush=True)
     hook.wait()
     print(json.dumps({"resumed": model.step}), flush=True)
 
@@ -191,7 +191,7 @@ def main(given: list[str]) -> int:
         loss = 0.0
         while options.steps == 0 or model.step < options.steps:
             if not may_go_on and not options.ignore_brake:
-                freeze(model, hook, options.checkpoint)
+                freeze(model, hook, options.checkpoint, cost * model.step)
             began = time.perf_counter()
             loss = model.train(corpus, options.batch, options.rate)
             may_go_on = hook.step(flop=cost, tokens=options.batch)

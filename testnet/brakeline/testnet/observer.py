@@ -60,6 +60,8 @@ class Observer:
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
         self.views = [View(v, HttpSource(v.url, self._client)) for v in document.verifiers]
         self.statements: dict[str, Statement] = {}
+        self.order_at: int | None = None
+        """When the first log took an order in (Unix ms, that log's clock)."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -77,6 +79,8 @@ class Observer:
                     statement = parse_statement(Envelope.from_body(entry.body).payload)
                     self.statements.setdefault(statement.digest, statement)
                     view.held[statement.digest] = entry.index
+                    if isinstance(statement.predicate, Order):
+                        self.order_at = min(self.order_at or entry.received_at_ms, entry.received_at_ms)
 
     def period_of(self, statement: Statement) -> int | None:
         """Return the period that books or evidence are about, None for other statements."""

@@ -31,10 +31,11 @@ class Stop:
 
     Attributes:
         site: where.
-        seen_ms: from submission to the node's having verified the order.
+        seen_ms: from the order's arrival in the first log to the node's having verified it.
         stopped_ms: from the later of seeing it and its taking effect to the last step's end.
         step: the last optimiser step.
-        booked_steps: how many steps the booked FLOP amount to, None when they are no whole number of steps.
+        booked_steps: how many steps the booked FLOP amount to, by the program's own count of the FLOP of its steps;
+            None when they are no whole number of steps.
         freeze: digest of the saved weights.
     """
 
@@ -134,20 +135,30 @@ def stop_of(stage: Stage) -> Stop | None:
     """Return how lab 1 stopped, from its own acknowledgement and books in the logs; None when it did not say so."""
     site = stage.plan.labs[0].site
     said = stage.observer.acknowledgements().get(site)
-    if said is None or not said.workloads:
+    if said is None or not said.workloads or stage.observer.order_at is None:
         return None
     begun = stage.net.document.grid.start_of(stage.effective).value
     workload = said.workloads[0]
-    flop = sum(flop for _, flop in stage.observer.training(site).values())
-    steps, rest = divmod(flop, workload.step) if workload.step else (0, 1)
+    booked = sum(flop for _, flop in stage.observer.training(site).values())
+    counted = _counted(stage.troupe.output / f"{stage.plan.labs[0].name}-work.out", workload.step)
+    steps, rest = divmod(booked * workload.step, counted) if counted else (0, 1)
     return Stop(
         site=site,
-        seen_ms=said.seen_at.value - stage.submitted_at,
+        seen_ms=said.seen_at.value - stage.observer.order_at,
         stopped_ms=said.stopped_at.value - max(said.seen_at.value, begun),
         step=workload.step,
-        booked_steps=workload.step if steps and not rest else None,
+        booked_steps=None if rest else steps,
         freeze=workload.freeze or "",
     )
+
+
+def _counted(said: Path, step: int) -> int:
+    """Return the FLOP that the training itself says it had computed when it stopped after *step*; 0 if it did not."""
+    for line in said.read_text("utf-8").splitlines():
+        value = cast("dict[str, object]", json.loads(line))
+        if value.get("stopped") == step and isinstance(flop := value.get("flop"), int):
+            return flop
+    return 0
 
 
 def conclude(stage: Stage, audit: Audit, seconds: float) -> Outcome:

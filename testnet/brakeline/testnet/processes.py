@@ -82,7 +82,7 @@ class Troupe:
     def __init__(self, output: Path) -> None:
         """Write their output into the folder *output*."""
         output.mkdir(parents=True, exist_ok=True)
-        self._output = output
+        self.output = output
         self._actors: dict[str, Actor] = {}
 
     def start(self, name: str, command: Sequence[str], *, talk: bool = False, once: bool = False) -> Actor:
@@ -93,7 +93,7 @@ class Troupe:
         old = self._actors.get(name)
         if old is not None and old.process.poll() is None:
             raise ValueError(f"{name} is running")
-        out, err = (self._output / f"{name}.{kind}" for kind in ("out", "err"))
+        out, err = (self.output / f"{name}.{kind}" for kind in ("out", "err"))
         with out.open("ab") as to_out, err.open("ab") as to_err, unbroken():
             began_at = to_out.tell()
             process = subprocess.Popen(

@@ -117,7 +117,7 @@ def _brake(outcome: Outcome) -> str:
     if stop is None:
         return f"The brake: {outcome.plan.labs[0].site} did not acknowledge a stop."
     return (
-        f"The brake: {stop.site} had verified the order {stop.seen_ms} ms after its submission, and stopped "
+        f"The brake: {stop.site} had verified the order {stop.seen_ms} ms after the first log held it, and stopped "
         f"{max(0, stop.stopped_ms)} ms after it took effect, after step {stop.step}; its books hold "
         f"{'exactly these steps' if stop.booked_steps == stop.step else 'OTHER steps'}. "
         f"Frozen weights: {stop.freeze[:16]}..."

@@ -111,7 +111,6 @@ class Stage:
         self._sites = [lab.site for lab in plan.labs]
         self.net: Testnet
         self.observer: Observer
-        self.submitted_at = 0
         self.periods = PERIODS
         """Periods that the play lasts: as planned, or longer on a busy machine."""
         self.work: list[str] = []
@@ -290,7 +289,6 @@ class Stage:
             self._reporter.event(text)
         elif started == SUBMIT:
             self._reporter.event(f"{PARTIES[0]} submits the order, signed by {len(PARTIES)} of {len(PARTIES)} parties")
-            self.submitted_at = self.submitted_at or now_ms()
 
     @property
     def effective(self) -> int:
