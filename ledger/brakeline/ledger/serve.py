@@ -185,8 +185,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: LogServer  # pyright: ignore[reportIncompatibleVariableOverride]  it is never served by another
     protocol_version = "HTTP/1.1"
-    server_version = "brakeline"
-    sys_version = ""
     error_content_type = TYPE_TEXT
     error_message_format = "%(code)d %(message)s\n"
     disable_nagle_algorithm = True
@@ -256,6 +254,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             for start in range(0, len(data), _PIECE):
                 self.wfile.write(data[start : start + _PIECE])
+
+    def version_string(self) -> str:
+        return "brakeline"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Keep no record of who reads what."""
