@@ -13,4 +13,6 @@ Reading order, which is the way of a statement from a site to a finding:
    shows)
 5. :mod:`~brakeline.treaty.replay`, :mod:`~brakeline.treaty.reconcile`, :mod:`~brakeline.treaty.verdict` (what several
    show)
+6. :mod:`~brakeline.treaty.counting` and :mod:`~brakeline.treaty.chips` (how compute is counted),
+   :mod:`~brakeline.treaty.statistics` (how much to look at), :mod:`~brakeline.treaty.validation` (published figures)
 """
