@@ -341,6 +341,22 @@ def test_a_mirror_that_has_less_than_this_disk_adds_nothing(tmp_path: Path) -> N
         catch_up(tmp_path / "live", KEY, DirectorySource(tmp_path / "copy"))
 
 
+def test_a_log_without_a_backup_is_taken_whole_from_a_mirror_or_not_at_all(tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    signed = grow(live, 300)
+    lost = lose(live)
+    write_log(tmp_path / "short", lost[:299])
+    with pytest.raises(StoreError, match="mirror-behind"):
+        catch_up(live, KEY, DirectorySource(tmp_path / "short"))
+    assert not (live / "log.sqlite").exists()
+    write_log(tmp_path / "copy", lost)
+    assert catch_up(live, KEY, DirectorySource(tmp_path / "copy")).added == 300
+    assert entries(live / "log.sqlite") == lost
+    log = sequencer(live)
+    assert log.append([], 0).note == signed
+    log.close()
+
+
 def test_a_damaged_disk_is_not_built_upon(tmp_path: Path) -> None:
     live, lost = restored_yesterday(tmp_path)
     write_log(tmp_path / "copy", lost)

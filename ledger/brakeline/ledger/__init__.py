@@ -7,5 +7,6 @@ Pure half (no I/O; an auditor must trust it): :mod:`~brakeline.ledger.ed25519`, 
 
 I/O half: :mod:`~brakeline.ledger.store` and its SQLite engine, :mod:`~brakeline.ledger.sequencer` (the one writer),
 :mod:`~brakeline.ledger.source` and :mod:`~brakeline.ledger.reader` (read and verify), :mod:`~brakeline.ledger.mirror`,
-:mod:`~brakeline.ledger.export`, :mod:`~brakeline.ledger.fsck`, :mod:`~brakeline.ledger.keyfile`.
+:mod:`~brakeline.ledger.export`, :mod:`~brakeline.ledger.fsck`, :mod:`~brakeline.ledger.prove`,
+:mod:`~brakeline.ledger.serve`, :mod:`~brakeline.ledger.backup`, :mod:`~brakeline.ledger.keyfile`.
 """

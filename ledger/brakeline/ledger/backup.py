@@ -108,16 +108,26 @@ def restore(
         StoreError: ``restore-occupied``, ``store-missing``, ``store-*``, with *mirror* those of :func:`catch_up`.
         LedgerError ``fsck-damaged``: the backup is damaged, or is not the log that was signed here.
     """
-    target = directory / LOG
     _expect_log(copy / LOG, "give the directory that `brakeline ledger backup` has made")
     directory.mkdir(parents=True, exist_ok=True)
+    return _put(copy, directory, log_key, mirror, progress)
+
+
+def _put(
+    copy: Path | None, directory: Path, log_key: VKey, mirror: Source | None, progress: Progress | None
+) -> Restored:
+    """Make the log in *directory* from the backup *copy* (None: from nothing), then from *mirror*."""
+    target = directory / LOG
+    unfinished = directory / f".{LOG}.unfinished"
     lock = FileLock(target)
     try:
         _refuse_occupied(target)
-        published = copy / PUBLISHED
-        _check(copy / LOG, published.read_bytes() if published.is_file() else None, log_key, progress)
-        unfinished = directory / f".{LOG}.unfinished"
-        _copy(copy / LOG, unfinished, progress)
+        if copy is None:
+            _remove(unfinished)
+        else:
+            published = copy / PUBLISHED
+            _check(copy / LOG, published.read_bytes() if published.is_file() else None, log_key, progress)
+            _copy(copy / LOG, unfinished, progress)
         restored = _bring_forward(directory, unfinished, log_key, mirror, progress)
         _in_one_file(unfinished)
         unfinished.rename(target)
@@ -131,7 +141,8 @@ def restore(
 def catch_up(directory: Path, log_key: VKey, mirror: Source, progress: Progress | None = None) -> Restored:
     """Append to the log in *directory*, byte for byte, the entries it lacks and a mirror of this very log has.
 
-    The log's verifier must not be running. Interrupted, it leaves an older log, and a second run goes on.
+    The log's verifier must not be running. Interrupted, it leaves an older log, and a second run goes on. Where the log
+    is gone and its checkpoint store is not, the whole of it is taken from the mirror, or nothing.
 
     Raises:
         StoreError: ``store-missing``; ``store-locked``; ``mirror-forked``: mirror and disk, or mirror and checkpoint
@@ -139,7 +150,9 @@ def catch_up(directory: Path, log_key: VKey, mirror: Source, progress: Progress 
         DivergenceError, SourceError, NoteError: the mirror is unreadable.
         LedgerError ``fsck-damaged``: this disk is damaged, or does not hold what was signed here.
     """
-    _expect_log(directory / LOG, "restore a backup first: `brakeline ledger restore`")
+    if (directory / CHECKPOINTS).is_file() and not (directory / LOG).exists():
+        return _put(None, directory, log_key, mirror, progress)
+    _expect_log(directory / LOG, "give the verifier's directory; restore a backup with `brakeline ledger restore`")
     _check(directory / LOG, None, log_key, progress)
     return _bring_forward(directory, directory / LOG, log_key, mirror, progress)
 

@@ -51,7 +51,7 @@ def backup(
 ) -> None:
     """Copy a verifier's log, as of one instant, and hash all of the copy. The checkpoint store is never in it.
 
-    What was signed last must not be taken back by a restore: keep the checkpoint store on another disk instead.
+    That store remembers what was signed last; taken back by a restore, it would let the log fork.
     """
     from brakeline.ledger.backup import backup as take
     from brakeline.ledger.vkey import VKey
