@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import typer
 from brakeline.cli import GROUP, build
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -39,21 +39,17 @@ def declared() -> list[str]:
 
 
 def commands() -> list[tuple[str, ...]]:
-    """Every command as the words that call it."""
-    found: list[tuple[str, ...]] = []
+    """Every command as the words that call it; groups are not commands, however deep they nest."""
 
-    def walk(app: typer.Typer, words: tuple[str, ...]) -> None:
-        command = get_command(app) if words else get_command(build())
-        below = getattr(command, "commands", None)
+    def walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        below: Mapping[str, object] | None = getattr(command, "commands", None)
         if below is None:
-            found.append(words)
-            return
-        found.extend((*words, name) for name in below if getattr(below[name], "commands", None) is None)
-        for name, group in below.items():
-            found.extend((*words, name, inner) for inner in getattr(group, "commands", {}))
+            yield words
+        else:
+            for name, inner in below.items():
+                yield from walk(inner, (*words, name))
 
-    walk(build(), ())
-    return sorted(set(found))
+    return sorted(walk(get_command(build()), ()))
 
 
 def test_the_installation_registers_exactly_the_groups_of_pyproject() -> None:
