@@ -75,8 +75,11 @@ def test_the_model_method() -> None:
     assert model_flop(175 * 10**9, Tokens(300 * 10**9)) == Flop(315 * 10**21)
     assert model_flop(7, Tokens(5), FORWARD) == Flop(70)
     assert passes_flop(3, Flop(10)) == Flop(30)
+    assert model_flop(0, Tokens(5)) == model_flop(7, Tokens(5), 0) == passes_flop(0, Flop(1)) == Flop(0)
     with pytest.raises(CountingError, match="counting-parameters"):
         model_flop(-1, Tokens(1))
+    with pytest.raises(CountingError, match="counting-parameters"):
+        model_flop(1, Tokens(1), -1)
     with pytest.raises(CountingError, match="counting-parameters"):
         passes_flop(-1, Flop(1))
 
@@ -166,7 +169,15 @@ def test_more_work_never_counts_less(work: list[Work], more: Work) -> None:
 
 @pytest.mark.parametrize(
     ("precision", "equivalent"),
-    [(Precision.FP8, 50), (Precision.BF16, 100), (Precision.TF32, 200), (Precision.FP32, 200), (Precision.FP4, 25)],
+    [
+        (Precision.FP8, 50),
+        (Precision.INT8, 50),
+        (Precision.FP64, 400),
+        (Precision.BF16, 100),
+        (Precision.TF32, 200),
+        (Precision.FP32, 200),
+        (Precision.FP4, 25),
+    ],
 )
 def test_the_equivalent_in_fp16_goes_by_bits(precision: Precision, equivalent: int) -> None:
     assert fp16_equivalent(Flop(100), precision) == Flop(equivalent)
