@@ -66,11 +66,18 @@ def below(pid: int) -> list[psutil.Process]:
         return []
 
 
+def can_be_interrupted() -> None:
+    """Undo what a shell does to its background jobs, where these tests may run: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
     with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen([*COMMAND, "--keep", str(tmp_path / "out")], stdout=said, stderr=said)
+        process = subprocess.Popen(
+            [*COMMAND, "--keep", str(tmp_path / "out")], stdout=said, stderr=said, preexec_fn=can_be_interrupted
+        )
     family: list[psutil.Process] = []
     deadline = time.monotonic() + 120
     while len(family) < 9 and process.poll() is None and time.monotonic() < deadline:
