@@ -73,11 +73,15 @@ def can_be_interrupted() -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_interrupted_demo_leaves_no_process_behind(
+    number: signal.Signals, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     with (tmp_path / "said").open("wb") as said:
         process = subprocess.Popen(
             [*COMMAND, "--keep", str(tmp_path / "out")], stdout=said, stderr=said, preexec_fn=can_be_interrupted
         )
+    request.addfinalizer(process.wait)
+    request.addfinalizer(process.kill)  # the last one added runs first
     family: list[psutil.Process] = []
     deadline = time.monotonic() + 120
     while len(family) < 9 and process.poll() is None and time.monotonic() < deadline:

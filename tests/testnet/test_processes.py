@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -59,6 +60,15 @@ def test_nothing_is_left_behind_when_the_block_ends_by_an_error(tmp_path: Path) 
     assert all(gone(pid) for pid in pids), "also what a process started in a session of its own"
 
 
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """SIGINT raises KeyboardInterrupt, also in a background job of a shell, which would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_waits_until_what_must_not_be_broken_is_over() -> None:
     done: list[str] = []
 
