@@ -310,15 +310,24 @@ def test_the_report_depends_on_nothing_but_what_it_is_given(tmp_path: Path) -> N
     assert reverse.to_json()["findings"] == one["findings"]
 
 
-def test_both_libraries_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_libraries_must_agree_and_no_verifier_is_blamed_when_they_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signer = cast.signer("anybody")
     signature = signer.sign(b"message")
     assert both_libraries(signer.public_key, b"message", signature)
     assert not both_libraries(signer.public_key, b"other", signature)
     disagree: Callable[[bytes, bytes, bytes], bool] = lambda key, message, signature: False  # noqa: E731
+    world = worlds.honest()
+    paths = [str(path) for path in world.export(tmp_path / "logs")]
+    treaty = world.write_treaty(tmp_path / "treaty.json")
     monkeypatch.setattr(ed25519, "verify_openssl", disagree)
     with pytest.raises(BrakelineError, match="libraries-disagree"):
         both_libraries(signer.public_key, b"message", signature)
+    report = audit_sources(paths, treaty, world.pin, paranoid=True)
+    assert report.exit is Exit.UNREADABLE
+    assert {divergence(report, number) for number in range(4)} == {("libraries-disagree", 0)}
+    assert not any(item.misconduct for item in report.findings)
 
 
 def test_exports_survive_being_copied(tmp_path: Path) -> None:

@@ -14,13 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from brakeline.audit.report import LogReport, LogState, Problem
 from brakeline.ledger.entry import Entry
-from brakeline.ledger.errors import BrakelineError, DivergenceError
+from brakeline.ledger.errors import BrakelineError, DivergenceError, SourceError
 from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import Source, read_checkpoint
 from brakeline.treaty.document import TreatyDocument
 
 SIGNED_BY_THE_LOG = frozenset({"replay-chain", "replay-malformed"})
 """Codes of the reader that only the holder of the log's key can cause."""
+
+
+class LibrariesDisagree(BrakelineError):
+    """Two signature libraries read one signature differently: the auditor's trouble, and no verifier's misconduct."""
+
 
 Take = Callable[[Entry], None]
 """Takes one verified entry into the replay; raises BrakelineError where it diverges."""
@@ -100,9 +105,12 @@ def read_copy(copy: Copy, take: Take, progress: Progress | None = None) -> None:
     except DivergenceError as error:
         mine = error.code in SIGNED_BY_THE_LOG
         copy.fail(LogState.MISCONDUCT if mine else LogState.UNREADABLE, Problem.of(error, error.index))
+    except SourceError as error:
+        copy.fail(LogState.UNREADABLE, Problem.of(error))
+    except LibrariesDisagree as error:
+        copy.fail(LogState.UNREADABLE, Problem.of(error, index))
     except BrakelineError as error:
-        known = error.code.startswith("source-")
-        copy.fail(LogState.UNREADABLE if known else LogState.MISCONDUCT, Problem.of(error, None if known else index))
+        copy.fail(LogState.MISCONDUCT, Problem.of(error, index))
     copy.report = replace(copy.report, entries=dict(copy.counts), newest_ms=newest)
 
 

@@ -10,16 +10,16 @@ Believed: the treaty whose digest the auditor gave. Not believed: sources, check
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from brakeline.audit.copies import Copy, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.copies import Copy, LibrariesDisagree, compare_copies, open_copy, quorum_gap, read_copy
 from brakeline.audit.pinned import load_pinned
 from brakeline.audit.report import AuditReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
-from brakeline.ledger.source import open_source
+from brakeline.ledger.source import opened
 from brakeline.treaty.admission import Verify
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
@@ -63,7 +63,7 @@ def audit_sources(
         copies: list[_Replayed] = []
         for source in sources:
             try:
-                copy = open_copy(stack.enter_context(closing(open_source(source))), document)
+                copy = open_copy(stack.enter_context(opened(source)), document)
             except BrakelineError as error:
                 copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
                 copy.fail(LogState.UNREADABLE, Problem.of(error))
@@ -75,12 +75,12 @@ def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
     """Verify with libsodium and with OpenSSL.
 
     Raises:
-        BrakelineError: ``libraries-disagree``: under the strict rule they never should.
+        LibrariesDisagree: ``libraries-disagree``: under the strict rule they never should.
     """
     sodium = ed25519.verify(key, message, signature)
     openssl = ed25519.verify_openssl(key, message, signature)
     if sodium is not openssl:
-        raise BrakelineError(
+        raise LibrariesDisagree(
             code="libraries-disagree",
             message="libsodium and OpenSSL disagree about a signature",
             expected="one answer",

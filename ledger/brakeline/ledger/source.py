@@ -7,8 +7,8 @@ uses :class:`DirectorySource` and does no network I/O at all.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from brakeline.ledger.errors import SourceError
@@ -124,25 +124,13 @@ class HttpSource:
         self._client.close()
 
 
-class opened:  # noqa: N801  a context manager, used like a function
-    """``with opened("https://..." or "directory") as source``: the source behind a text, closed afterwards."""
+def opened(text: str) -> closing[Source]:
+    """Return a context manager over the source that *text* names; leaving it closes the source.
 
-    def __init__(self, text: str) -> None:
-        """Remember *text*."""
-        self._text = text
-        self._source: Source | None = None
-
-    def __enter__(self) -> Source:
-        """Open the source."""
-        self._source = open_source(self._text)
-        return self._source
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        if self._source is not None:
-            self._source.close()
+    Raises:
+        SourceError: as :func:`open_source`.
+    """
+    return closing(open_source(text))
 
 
 def open_source(text: str) -> Source:

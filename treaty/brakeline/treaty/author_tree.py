@@ -44,7 +44,7 @@ class AuthorTree:
 
     def find(self, sequence: int, digest: bytes) -> int | None:
         """Return the place in the log of the statement *digest* at *sequence*, None when it is not here."""
-        if sequence < self.length() and self._main_at(sequence) == digest:
+        if 0 <= sequence < self.length() and self._main_at(sequence) == digest:
             return self.main_index[sequence]
         return next((node.place for node in self.forks.get(sequence, ()) if node.digest == digest), None)
 

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TypeGuard
 
 from brakeline.treaty.errors import StatementError
 from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical
 
 SALT_BYTES = 32
 _DOMAIN = b"brakeline/sealed/v1\x00"
-_HEX = frozenset("0123456789abcdef")
 
 
 def seal_digest(salt: bytes, author: str, sequence: int, pointer: str, value: JsonValue) -> str:
@@ -54,14 +52,6 @@ def seal_digest(salt: bytes, author: str, sequence: int, pointer: str, value: Js
 def sealed(digest: str) -> JsonObject:
     """Return the leaf that stands in the statement in place of the value."""
     return {"sealed": digest}
-
-
-def is_sealed(leaf: JsonValue) -> TypeGuard[dict[str, JsonValue]]:
-    """Say whether a leaf is a commitment rather than a value."""
-    if not isinstance(leaf, dict) or leaf.keys() != {"sealed"}:
-        return False
-    digest = leaf["sealed"]
-    return isinstance(digest, str) and len(digest) == 64 and _HEX.issuperset(digest)
 
 
 def opens(digest: str, salt: bytes, author: str, sequence: int, pointer: str, value: JsonValue) -> bool:
