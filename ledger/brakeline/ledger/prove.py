@@ -61,6 +61,25 @@ def make_receipt(source: Source, index: int, log_key: VKey | None = None) -> byt
     return Receipt(index, entry.encode(), proof, note).render()
 
 
+def receipt_from(reader: LogReader, index: int, note: bytes | None = None) -> bytes:
+    """Return the receipt of entry *index* of a verified copy under *note*, a checkpoint of the same history.
+
+    Args:
+        reader: the copy; its own checkpoint is taken when *note* is None.
+        index: of the entry, below the note's size.
+        note: a checkpoint note of at most the copy's size; its signatures are carried, and for who reads the receipt.
+
+    Raises:
+        ProofError: the note is of another history, or covers no such entry. DivergenceError, SourceError: the copy.
+    """
+    note = reader.note if note is None else note
+    checkpoint = Checkpoint.parse_text(parse(note).text)
+    entry = reader.entry_at(index)
+    proof = tuple(inclusion_proof(index, checkpoint.size, reader.hash_at))
+    verify_inclusion(index, checkpoint.size, entry.leaf_hash, proof, checkpoint.root)
+    return Receipt(index, entry.encode(), proof, note).render()
+
+
 @dataclass(frozen=True, slots=True)
 class Consistent:
     """The log still contains what an old checkpoint committed to.

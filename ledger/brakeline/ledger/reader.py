@@ -97,6 +97,18 @@ class LogReader:
             if progress is not None:
                 progress(first + ref.width, self.size)
 
+    def entry_at(self, index: int) -> Entry:
+        """Return the entry at *index*: it leads to the checkpoint's root; its link to the entry before is not checked.
+
+        Raises:
+            ValueError: there is no such entry. DivergenceError, SourceError: as :meth:`entries`.
+        """
+        if not 0 <= index < self.size:
+            raise ValueError(f"entry {index} is not below this checkpoint's {self.size}")
+        self._check_root()
+        n, at = divmod(index, TILE_WIDTH)
+        return _decode(self._bundle(TileRef(None, n, min(TILE_WIDTH, self.size - n * TILE_WIDTH)))[at], index)
+
     def hash_at(self, level: int, index: int) -> bytes:
         """Return the verified hash of the complete subtree (level, index): a HashReader for proofs."""
         self._check_root()

@@ -53,6 +53,7 @@ __all__ = [
     "Register",
     "Role",
     "admit",
+    "authenticate",
     "check_treaty_statement",
 ]
 
@@ -143,6 +144,21 @@ def admit(
         from_peer: the statement stands in a peer's log, where the child cap does not apply.
         verify: strict Ed25519, (key, message, signature) -> bool.
     """
+    outcome = authenticate(register, envelope, verify=verify)
+    if not isinstance(outcome, Admitted) or outcome.known:
+        return outcome
+    statement = outcome.statement
+    index = register.index_of(statement)
+    if index is not None:
+        return Admitted(statement, known=True, index=index)
+    return _check_clock(register, statement, now_ms) or _check_chain(register, statement, from_peer) or outcome
+
+
+def authenticate(register: Register, envelope: Envelope, *, verify: Verify = ed25519.verify) -> Outcome:
+    """Decide all of :func:`admit` but the clock and the chain: is this the word of whoever it names, under this treaty?
+
+    Two statements that pass, by one author under one parent, convict their author whoever holds the parent.
+    """
     signed = _verify_known(register, envelope, verify)
     if not isinstance(signed, list):
         return signed
@@ -158,14 +174,7 @@ def admit(
         or _check_signers(register, envelope, statement, signed, verify)
         or _check_terms(register, statement)
     )
-    if problem is not None:
-        return problem
-    index = register.index_of(statement)
-    if index is not None:
-        return Admitted(statement, known=True, index=index)
-    return (
-        _check_clock(register, statement, now_ms) or _check_chain(register, statement, from_peer) or Admitted(statement)
-    )
+    return Admitted(statement) if problem is None else problem
 
 
 def check_treaty_statement(

@@ -26,7 +26,7 @@ from brakeline.ledger import ed25519
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.vkey import VKey
-from brakeline.treaty.admission import Admitted, Verify, admit, check_treaty_statement
+from brakeline.treaty.admission import Admitted, Outcome, Verify, admit, check_treaty_statement
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.errors import ReplayError
@@ -82,11 +82,15 @@ class Seen(NamedTuple):
 
 
 class OutOfTime(NamedTuple):
-    """An entry whose ``received_at_ms`` leaves the bracket that cosignatures set, and the bound it leaves (ms)."""
+    """An entry whose ``received_at_ms`` leaves the bracket that cosignatures set, and the bound it leaves (ms).
+
+    ``heartbeat`` is the entry that embeds those cosignatures, which may be the one out of time.
+    """
 
     entry: int
     received_at_ms: int
     bound_ms: int
+    heartbeat: int
 
 
 @dataclass(slots=True)
@@ -131,8 +135,12 @@ class Facts:
 
     def below(self, size: int) -> Iterator[bytes]:
         """Yield the digests of the statements that stand below *size* entries, in log order."""
+        return (digest for digest, _ in self.places(size))
+
+    def places(self, size: int) -> Iterator[tuple[bytes, int]]:
+        """Yield (digest, index) of the statements that stand below *size* entries, in log order."""
         for place in range(bisect_left(self._indexes, size)):
-            yield bytes(self._digests[32 * place : 32 * place + 32])
+            yield bytes(self._digests[32 * place : 32 * place + 32]), self._indexes[place]
 
 
 class LogReplay:
@@ -203,6 +211,10 @@ class LogReplay:
         """Return what the entries fed so far show, whether or not they end well."""
         self.facts.standing = self._judge.standing()
         return self.facts
+
+    def would_admit(self, envelope: Envelope) -> Outcome:
+        """Return what admission says of *envelope*, taken over from a peer after the entries fed so far."""
+        return admit(self._register, envelope, now_ms=self.facts.newest_ms, from_peer=True, verify=self._verify)
 
     def _finding(self, entry: Entry) -> None:
         if not self._expected:
@@ -277,9 +289,9 @@ class LogReplay:
         no_later = times[liars] * 1000 + 999 + skew
         no_earlier = times[-1 - liars] * 1000 - skew
         if newest > no_later:
-            self.facts.out_of_time = OutOfTime(size - 1, newest, no_later)
+            self.facts.out_of_time = OutOfTime(size - 1, newest, no_later, heartbeat.index)
         elif heartbeat.received_at_ms < no_earlier:
-            self.facts.out_of_time = OutOfTime(heartbeat.index, heartbeat.received_at_ms, no_earlier)
+            self.facts.out_of_time = OutOfTime(heartbeat.index, heartbeat.received_at_ms, no_earlier, heartbeat.index)
         del self._times[: size - 1 - self._times_from]
         self._times_from = size - 1
 
