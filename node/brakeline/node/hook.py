@@ -52,6 +52,26 @@ RECONNECT_S: Final = 0.2
 """How often it tries a local socket that is not there."""
 
 
+class HookError(Exception):
+    """Something the training process must not go on with; fields as those of every error of brakeline.
+
+    Attributes:
+        code: stable, kebab-case.
+        message: one sentence.
+        expected, found: what was looked for, and what was there.
+        fix: what to do about it.
+    """
+
+    def __init__(self, *, code: str, message: str, expected: str = "", found: str = "", fix: str = "") -> None:
+        """Make an error; all fields are plain text."""
+        self.code, self.message, self.expected, self.found, self.fix = code, message, expected, found, fix
+        super().__init__(code, message, expected, found, fix)
+
+    def __str__(self) -> str:
+        """Return ``code: message (expected ..., found ...). fix``."""
+        return f"{self.code}: {self.message} (expected {self.expected}, found {self.found}). {self.fix}"
+
+
 class Hook:
     """One training process's line to the node. Thread-safe; every call returns at once, except :meth:`wait`."""
 

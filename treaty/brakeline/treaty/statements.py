@@ -220,15 +220,36 @@ class Order(Model):
 
 
 class StoppedWorkload(Model):
-    """Where one workload stopped: the last step it started, and the SHA-256 of weights and optimiser state."""
+    """Where one workload stopped on an order, and what it went on from after a resume.
+
+    Attributes:
+        step: the last optimiser step it started, by its own count.
+        freeze: SHA-256 of weights and optimiser state as they were saved (docs/spec/freeze.md).
+        agreed_at: when all its ranks had agreed to stop after that step.
+        ceased_at: when that step had ended everywhere.
+        durable_at: when the checkpoint was durable, and ``freeze`` known.
+        resumed: digest, in the same form, of what it goes on from; honest when equal to ``freeze``.
+        resumed_at: when that digest was computed, before the first step after the pause.
+
+    Members that a site does not know are absent: a program without a hook commits to no weights.
+    """
 
     workload: Identifier
     step: Count
     freeze: Digest | None = None
+    agreed_at: InstantMs | None = None
+    ceased_at: InstantMs | None = None
+    durable_at: InstantMs | None = None
+    resumed: Digest | None = None
+    resumed_at: InstantMs | None = None
 
 
 class Acknowledgement(Authored):
-    """A site has seen an order, and when and where its workloads stopped."""
+    """A site has seen an order, and when and where its workloads stopped.
+
+    A site may acknowledge an order again, to say what it learnt later (a checkpoint became durable, a workload went
+    on): the first one is what deadlines ask for, each later one repeats or adds workloads.
+    """
 
     author: SiteName
     order: Digest
