@@ -8,8 +8,10 @@ this package reads, compares and reports.
 Reading order, which is the way of a log to a report:
 
 1. :mod:`~brakeline.audit.replay`: one source -> verified entries -> replayed log
-2. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
-3. :mod:`~brakeline.audit.html`: the same report as one self-contained page
-4. :mod:`~brakeline.audit.commands`: the command line
-5. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
+2. :mod:`~brakeline.audit.receipts`: receipts against the logs that gave them
+3. :mod:`~brakeline.audit.evidence`: one file a misdeed, which convicts alone
+4. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
+5. :mod:`~brakeline.audit.html`: the same report as one self-contained page
+6. :mod:`~brakeline.audit.commands`: the command line
+7. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
 """

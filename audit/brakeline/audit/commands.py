@@ -1,4 +1,4 @@
-"""``brakeline audit``: replay logs, write test vectors. Nothing heavy is imported before a command runs.
+"""``brakeline audit``: replay logs, check evidence, write vectors. Nothing heavy is imported before a command runs.
 
 Exit codes of ``replay`` are those of :mod:`brakeline.audit.report` (docs/spec/report.md); 2 from typer itself, for a
 wrong command line, is told apart by the usage text on standard error.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from brakeline.audit.evidence.bundle import Bundle
     from brakeline.audit.report import AuditReport
 
 app = typer.Typer(help="Recompute what logs say; trust nobody.", no_args_is_help=True)
@@ -64,6 +65,12 @@ def replay(
     paranoid: Annotated[
         bool, typer.Option("--paranoid", help="Verify every statement with both signature libraries.")
     ] = False,
+    receipts: Annotated[
+        Path | None, typer.Option(help="A folder of receipts (*.tlog-proof): does each log still honour them?")
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="Write a bundle of evidence a misdeed into this folder; made if absent.")
+    ] = None,
 ) -> None:
     """Recompute every hash, link, signature, admission, finding and the verdict of the given logs.
 
@@ -73,11 +80,63 @@ def replay(
     from brakeline.audit.replay import audit_sources
 
     as_of_ms = None if as_of is None else parse_instant(as_of)
-    report = audit_sources(sources, treaty, pin.lower(), as_of_ms=as_of_ms, paranoid=paranoid)
+    bundles: list[Bundle] = []
+    report = audit_sources(
+        sources,
+        treaty,
+        pin.lower(),
+        as_of_ms=as_of_ms,
+        paranoid=paranoid,
+        receipts=receipts,
+        evidence=bundles,
+    )
     if html is not None:
         _write_html(report, html, _command(sources, treaty, pin, as_of))
     _show(report, form)
+    if evidence is not None:
+        for path in _write_evidence(bundles, evidence):
+            typer.echo(f"evidence: {path}", err=True)
     raise typer.Exit(int(report.exit))
+
+
+@app.command(
+    "verify-evidence",
+    epilog="Example: brakeline audit verify-evidence fork-verifier-2.example-1f2e3d4c.evidence.json"
+    " --treaty treaty.toml --pin 9f86d081...",
+)
+def verify_evidence(
+    file: Annotated[Path, typer.Argument(help="The bundle: one file, one misdeed (docs/spec/evidence.md).")],
+    treaty: Annotated[Path, typer.Option(help="The treaty: TOML, or its signed envelope (DSSE JSON).")],
+    pin: Annotated[str, typer.Option(help="The treaty's digest, 64 hex digits, from a source you trust.")],
+    log: Annotated[
+        str | None, typer.Option(help="A mirror of the accused log; omission and misjudging need it.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
+) -> None:
+    """Check a bundle of evidence offline, believing nothing in it, and say what it proves against whom.
+
+    Exit code 0: it convicts whom it names. 3: it does not, with a code that says why (`evidence-proves-nothing` where
+    all is genuine and nothing contradicts).
+    """
+    from contextlib import ExitStack
+
+    from brakeline.audit.evidence.bundle import MAX_BUNDLE, parse
+    from brakeline.audit.evidence.check import check
+    from brakeline.audit.pinned import load_pinned
+    from brakeline.ledger.source import opened
+
+    document = load_pinned(treaty, pin.lower())
+    with file.open("rb") as handle:
+        bundle = parse(handle.read(MAX_BUNDLE + 2))
+    with ExitStack() as stack:
+        proven = check(bundle, document, None if log is None else stack.enter_context(opened(log)))
+    if form is Format.JSON:
+        import json
+
+        value = {"proven": True, "act": proven.act, "about": proven.about, "sentence": proven.sentence}
+        typer.echo(json.dumps(value, indent=2, sort_keys=True))
+    else:
+        typer.echo(f"proven ({proven.act}): {proven.sentence}")
 
 
 @app.command(epilog="Example: brakeline audit vectors --out docs/spec/vectors")
@@ -101,6 +160,22 @@ def _show(report: AuditReport, form: Format) -> None:
     from rich.console import Console
 
     render(report, Console(soft_wrap=True, highlight=False))
+
+
+def _write_evidence(bundles: list[Bundle], directory: Path) -> list[Path]:
+    """Write each bundle under a name that its content gives it, so that equal ones are one file."""
+    from hashlib import sha256
+
+    from brakeline.audit.evidence.bundle import SUFFIX, render
+
+    directory.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for bundle in bundles:
+        data = render(bundle)
+        name = f"{bundle.act}-{bundle.about.replace('/', '_')}-{sha256(data).hexdigest()[:8]}{SUFFIX}"
+        (directory / name).write_bytes(data)
+        paths.append(directory / name)
+    return sorted(set(paths))
 
 
 def _write_html(report: AuditReport, path: Path, command: str) -> None:

@@ -18,6 +18,7 @@ from brakeline.ledger.errors import BrakelineError, DivergenceError, SourceError
 from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import Source, read_checkpoint
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.replay import Facts
 
 SIGNED_BY_THE_LOG = frozenset({"replay-chain", "replay-malformed"})
 """Codes of the reader that only the holder of the log's key can cause."""
@@ -48,6 +49,14 @@ class Copy:
         """Record the first divergence; a second one is not reported."""
         if self.report.divergence is None:
             self.report = replace(self.report, state=state, divergence=problem)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """A copy and what its replay showed; ``facts`` is None when nothing of it could be read."""
+
+    copy: Copy
+    facts: Facts | None
 
 
 def open_copy(source: Source, document: TreatyDocument) -> Copy:

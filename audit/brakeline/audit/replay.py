@@ -9,13 +9,16 @@ Believed: the treaty whose digest the auditor gave. Not believed: sources, check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from brakeline.audit.copies import Copy, LibrariesDisagree, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.evidence.bundle import Bundle
+from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, make_bundle
 from brakeline.audit.pinned import load_pinned
+from brakeline.audit.receipts import ReceiptsRead, read_receipts
 from brakeline.audit.report import AuditReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
@@ -23,13 +26,12 @@ from brakeline.ledger.source import opened
 from brakeline.treaty.admission import Verify
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.reconcile.conduct import History, Misjudged
+from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged
 from brakeline.treaty.replay import Facts, LogReplay
 from brakeline.treaty.sentences import sentence
 from brakeline.treaty.statements import to_json
 from brakeline.treaty.verdict import Open, Verdict, stale_ms, verdict
 
-CONDUCT = "verifier-conduct"
 Progress = Callable[[str, int, int], None]
 """Called now and then with (source, entries done, entries in all)."""
 
@@ -42,6 +44,8 @@ def audit_sources(
     as_of_ms: int | None = None,
     paranoid: bool = False,
     progress: Progress | None = None,
+    receipts: Path | None = None,
+    evidence: list[Bundle] | None = None,
 ) -> AuditReport:
     """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
 
@@ -52,6 +56,8 @@ def audit_sources(
         as_of_ms: when staleness is judged and deadlines have passed; the newest entry of all logs by default.
         paranoid: verify every statement with both signature libraries, which must agree.
         progress: told after every bundle of entries.
+        receipts: a folder of receipts (``*.tlog-proof``), each held against the log that gave it.
+        evidence: what stands alone about misconduct is appended here, one bundle a misdeed.
 
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
@@ -60,7 +66,7 @@ def audit_sources(
     except BrakelineError as error:
         return AuditReport(pin=pin, problems=(Problem.of(error),))
     with ExitStack() as stack:
-        copies: list[_Replayed] = []
+        copies: list[Replayed] = []
         for source in sources:
             try:
                 copy = open_copy(stack.enter_context(opened(source)), document)
@@ -68,7 +74,8 @@ def audit_sources(
                 copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
                 copy.fail(LogState.UNREADABLE, Problem.of(error))
             copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
-        return _judge(copies, document, pin, as_of_ms)
+        given = None if receipts is None else read_receipts(receipts, copies, document)
+        return _judge(copies, document, pin, as_of_ms, given, evidence if evidence is not None else [])
 
 
 def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -90,18 +97,10 @@ def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
     return sodium
 
 
-class _Replayed:
-    """A copy and what its replay showed; ``facts`` is None when nothing of it could be read."""
-
-    def __init__(self, copy: Copy, facts: Facts | None) -> None:
-        self.copy = copy
-        self.facts = facts
-
-
-def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Progress | None) -> _Replayed:
+def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Progress | None) -> Replayed:
     reader = copy.reader
     if reader is None:
-        return _Replayed(copy, None)
+        return Replayed(copy, None)
     name = copy.report.source
     replay = LogReplay(document, copy.report.origin, reader.root_at, verify=verify)
     read_copy(copy, replay.feed, None if progress is None else lambda done, size: progress(name, done, size))
@@ -110,12 +109,19 @@ def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Prog
             replay.finish()
         except BrakelineError as error:
             copy.fail(LogState.MISCONDUCT, Problem.of(error, reader.size - 1))
-    return _Replayed(copy, replay.close())
+    return Replayed(copy, replay.close())
 
 
-def _judge(copies: Sequence[_Replayed], document: TreatyDocument, pin: str, as_of_ms: int | None) -> AuditReport:
+def _judge(
+    copies: Sequence[Replayed],
+    document: TreatyDocument,
+    pin: str,
+    as_of_ms: int | None,
+    receipts: ReceiptsRead | None,
+    evidence: list[Bundle],
+) -> AuditReport:
     gaps: list[Problem] = []
-    _compare(copies)
+    evidence += _compare(copies, document)
     kept = _largest(copies)
     newest = max((facts.newest_ms for facts in kept.values()), default=-1)
     instant = newest if as_of_ms is None else as_of_ms
@@ -125,7 +131,11 @@ def _judge(copies: Sequence[_Replayed], document: TreatyDocument, pin: str, as_o
             item.copy.report = replace(item.copy.report, stale_ms=stale)
         gap = quorum_gap(item.copy, document)
         gaps += [gap] if gap is not None else []
-    judged = _verdict(copies, kept, document, instant)
+    judged = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
+    if receipts is not None:
+        gaps += receipts.open
+        evidence += receipts.bundles
+    gaps += _gather(judged.findings, copies, document, evidence)
     return AuditReport(
         pin=pin,
         treaty=(document.name, document.version),
@@ -135,22 +145,46 @@ def _judge(copies: Sequence[_Replayed], document: TreatyDocument, pin: str, as_o
         findings=tuple(_finding(finding) for finding in judged.findings),
         unchecked=(*gaps, *(_problem(item) for item in judged.open)),
         levels=tuple(Level(item.name, item.state, item.sentence, item.figures) for item in judged.levels),
+        receipts=None if receipts is None else receipts.counts,
     )
 
 
-def _compare(copies: Sequence[_Replayed]) -> None:
-    """Hold copies of one log against each other: one must be a prefix of the other."""
+def _compare(copies: Sequence[Replayed], document: TreatyDocument) -> Iterator[Bundle]:
+    """Hold copies of one log against each other (one must be a prefix of the other); yield evidence where it is not."""
     for place, first in enumerate(copies):
         for second in copies[place + 1 :]:
             if first.copy.report.origin != second.copy.report.origin:
                 continue
             fork = compare_copies(first.copy, second.copy)
-            if fork is not None:
-                first.copy.fail(LogState.MISCONDUCT, fork)
-                second.copy.fail(LogState.MISCONDUCT, fork)
+            if fork is None:
+                continue
+            first.copy.fail(LogState.MISCONDUCT, fork)
+            second.copy.fail(LogState.MISCONDUCT, fork)
+            if first.copy.reader is not None and second.copy.reader is not None:
+                bundle = fork_of_copies(first.copy.reader, second.copy.reader, document.digest)
+                yield from () if bundle is None else (bundle,)
 
 
-def _largest(copies: Sequence[_Replayed]) -> dict[str, Facts]:
+def _gather(
+    findings: Sequence[Finding], copies: Sequence[Replayed], document: TreatyDocument, evidence: list[Bundle]
+) -> Iterator[Problem]:
+    """Append the bundles of *findings* to *evidence*; yield what could not be made."""
+    for finding in findings:
+        try:
+            bundle = make_bundle(finding, copies, document)
+        except BrakelineError as error:
+            yield Problem(
+                "evidence-not-made",
+                f"no bundle could be made about {finding.about}: {error.message}",
+                error.expected,
+                error.found,
+                error.fix,
+            )
+        else:
+            evidence += () if bundle is None else (bundle,)
+
+
+def _largest(copies: Sequence[Replayed]) -> dict[str, Facts]:
     """Return origin -> the facts of its copy that reaches furthest."""
     kept: dict[str, Facts] = {}
     for item in copies:
@@ -160,7 +194,13 @@ def _largest(copies: Sequence[_Replayed]) -> dict[str, Facts]:
     return kept
 
 
-def _verdict(copies: Sequence[_Replayed], kept: dict[str, Facts], document: TreatyDocument, instant: int) -> Verdict:
+def _verdict(
+    copies: Sequence[Replayed],
+    kept: dict[str, Facts],
+    document: TreatyDocument,
+    instant: int,
+    dishonoured: Sequence[Dishonoured],
+) -> Verdict:
     histories: dict[str, History] = {}
     misjudged: list[Misjudged] = []
     for item in copies:
@@ -176,7 +216,12 @@ def _verdict(copies: Sequence[_Replayed], kept: dict[str, Facts], document: Trea
         if report.state is LogState.MISCONDUCT and problem is not None and problem.index is not None:
             misjudged.append(Misjudged(report.origin, problem.code, problem.index))
     return verdict(
-        document, list(kept.values()), as_of_ms=instant, histories=histories, misjudged=sorted(set(misjudged))
+        document,
+        list(kept.values()),
+        as_of_ms=instant,
+        histories=histories,
+        misjudged=sorted(set(misjudged)),
+        dishonoured=dishonoured,
     )
 
 

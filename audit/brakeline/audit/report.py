@@ -137,6 +137,15 @@ class LogReport:
         return value
 
 
+@dataclass(slots=True)
+class ReceiptCounts:
+    """How many receipts were read, and how many of them the logs honour or do not; the rest is undecided."""
+
+    read: int = 0
+    honoured: int = 0
+    dishonoured: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class FindingReport:
     """One standing finding: its body (docs/spec/findings.md), its digest, and a sentence for people.
@@ -187,6 +196,7 @@ class AuditReport:
         unchecked: what could not be checked, is missing or is stale.
         problems: what was unreadable besides logs (the treaty).
         levels: the three levels.
+        receipts: what became of the receipts that were given, None when none were.
     """
 
     pin: str
@@ -198,6 +208,7 @@ class AuditReport:
     unchecked: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
     levels: tuple[Level, ...] = ()
+    receipts: ReceiptCounts | None = None
 
     def reasons(self) -> dict[Exit, list[str]]:
         """Return every exit code that applies, gravest first, with the reasons for it."""
@@ -235,6 +246,9 @@ class AuditReport:
         }
         if self.as_of_ms is not None:
             value["as_of"] = {"instant_ms": self.as_of_ms, "given": self.as_of_given}
+        if self.receipts is not None:
+            counts = self.receipts
+            value["receipts"] = {"read": counts.read, "honoured": counts.honoured, "dishonoured": counts.dishonoured}
         return value
 
 

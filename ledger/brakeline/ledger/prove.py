@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import DivergenceError, ForkError, ProofError, SourceError
-from brakeline.ledger.merkle import consistency_proof, inclusion_proof, verify_consistency, verify_inclusion
+from brakeline.ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
 from brakeline.ledger.note import parse
 from brakeline.ledger.proof import Receipt
 from brakeline.ledger.reader import LogReader
@@ -74,10 +74,10 @@ def receipt_from(reader: LogReader, index: int, note: bytes | None = None) -> by
     """
     note = reader.note if note is None else note
     checkpoint = Checkpoint.parse_text(parse(note).text)
-    entry = reader.entry_at(index)
+    data = reader.data_at(index)
     proof = tuple(inclusion_proof(index, checkpoint.size, reader.hash_at))
-    verify_inclusion(index, checkpoint.size, entry.leaf_hash, proof, checkpoint.root)
-    return Receipt(index, entry.encode(), proof, note).render()
+    verify_inclusion(index, checkpoint.size, leaf_hash(data), proof, checkpoint.root)
+    return Receipt(index, data, proof, note).render()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ class LogReader:
             if progress is not None:
                 progress(first + ref.width, self.size)
 
-    def entry_at(self, index: int) -> Entry:
-        """Return the entry at *index*: it leads to the checkpoint's root; its link to the entry before is not checked.
+    def data_at(self, index: int) -> bytes:
+        """Return the bytes of the entry at *index*, which lead to the checkpoint's root; they are not decoded.
 
         Raises:
             ValueError: there is no such entry. DivergenceError, SourceError: as :meth:`entries`.
@@ -107,7 +107,11 @@ class LogReader:
             raise ValueError(f"entry {index} is not below this checkpoint's {self.size}")
         self._check_root()
         n, at = divmod(index, TILE_WIDTH)
-        return _decode(self._bundle(TileRef(None, n, min(TILE_WIDTH, self.size - n * TILE_WIDTH)))[at], index)
+        return self._bundle(TileRef(None, n, min(TILE_WIDTH, self.size - n * TILE_WIDTH)))[at]
+
+    def entry_at(self, index: int) -> Entry:
+        """Return the entry at *index*; its link to the entry before is not checked (errors as :meth:`data_at`)."""
+        return _decode(self.data_at(index), index)
 
     def hash_at(self, level: int, index: int) -> bytes:
         """Return the verified hash of the complete subtree (level, index): a HashReader for proofs."""

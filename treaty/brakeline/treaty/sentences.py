@@ -115,6 +115,11 @@ def _conduct(_finding: Finding, figures: Figures) -> str:
             f"dated entry {figures['entry']} to {figures['received_at_ms']} ms, which its witnesses' clocks contradict "
             f"(bound {figures['bound_ms']})"
         )
+    if figures["act"] == "dishonoured-receipt":
+        return (
+            f"gave a receipt for entry {figures['entry']} of a log with the root {figures['root'][:16]}... at "
+            f"{figures['size']} entries, and shows one that has {figures['other_root'][:16]}... there"
+        )
     return f"wrote what does not follow from its log at entry {figures['entry']} ({figures['code']})"
 
 

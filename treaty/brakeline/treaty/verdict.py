@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
-from brakeline.treaty.reconcile.conduct import History, Misjudged, conduct
+from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.reconcile.reporting import Due, due_periods, reporting
 from brakeline.treaty.replay import Facts
@@ -67,6 +67,7 @@ def verdict(
     as_of_ms: int,
     histories: Mapping[str, History] | None = None,
     misjudged: Sequence[Misjudged] = (),
+    dishonoured: Sequence[Dishonoured] = (),
 ) -> Verdict:
     """Judge *parts*, one a log read (also in part), at *as_of_ms* (Unix ms).
 
@@ -76,6 +77,7 @@ def verdict(
         as_of_ms: deadlines before it have passed, and a log older than the treaty allows is stale.
         histories: origin -> the history that was read, for the check for forks.
         misjudged: logs whose replay ended by their verifier's doing.
+        dishonoured: receipts that the history of their log, as it was read, does not contain.
     """
     logs = Logs(document, parts)
     due = list(due_periods(logs, as_of_ms))
@@ -84,7 +86,7 @@ def verdict(
         reporting(logs, iter(due)),
         breaches(logs),
         unacknowledged(logs, as_of_ms),
-        conduct(logs, histories or {}, misjudged, document),
+        conduct(logs, histories or {}, misjudged, document, dishonoured),
     ):
         found.update((finding.digest, finding) for finding in rule)
     findings = tuple(sorted(found.values(), key=_rank))
@@ -150,7 +152,7 @@ def _lacking(logs: Logs) -> Iterator[Open]:
                 f"the log {facts.origin} lacks statements that others have held for longer than the take-over grace",
                 "none",
                 f"{len(lacking)}, the first by digest {min(lacking).hex()}",
-                "ask its verifier; a statement that its heartbeats say it mirrored must be there",
+                "ask its verifier; this is provable only where its heartbeats say that it mirrored them (an omission)",
             )
 
 

@@ -1,19 +1,21 @@
 """``verifier-conduct``: did a verifier keep one history, and judge by the rules?
 
-Sees four acts. *Fork*: two checkpoints signed by one log with different roots at one size, one of them embedded in a
+Sees five acts. *Fork*: two checkpoints signed by one log with different roots at one size, one of them embedded in a
 peer's heartbeat (or both). *Misjudging*: an entry under the log's own signed checkpoint that its replay refuses: a
 statement that was not admissible, a finding that does not follow or is left out, a heartbeat that embeds what it must
 not. *Omission*: a statement that stands in a peer's log below a checkpoint which this verifier's heartbeat says it has
 mirrored, and which its own log lacks longer than ``takeover_ms`` after that heartbeat. *Backdating*: an entry whose
 ``received_at_ms`` leaves the bracket that the cosignatures on the log's own checkpoints set, by more than ``skew_ms``:
 later than f + 1 witnesses had cosigned it, or, for a heartbeat, earlier than all but f of the cosignatures it embeds.
+*Dishonoured receipt*: a receipt under the log's own signature that its history, as it was read, does not contain.
 Cannot see: a history shown to nobody whom the auditor reads; a statement that was refused to its author and is in no
 log (mere refusal leaves no proof); more than f verifiers that lie alike.
 Figures: ``act``; for a fork ``size``, ``root`` (the log's own, or the smaller one), ``other_root`` and ``seen_in`` (the
 log whose heartbeat embeds the other); for misjudging ``code`` and ``entry``; for an omission ``seen_in`` (the peer's
 log), ``size`` (mirrored), ``heartbeat`` (the index where it says so), ``omitted`` (how many; at most 64 are cited); for
-backdating ``entry``, ``received_at_ms``, ``bound_ms``. At most one finding of a kind about a verifier (an omission: per
-peer).
+backdating ``entry``, ``received_at_ms``, ``bound_ms``; for a dishonoured receipt ``entry``, ``size`` and ``root`` (what
+the receipt's checkpoint says), ``other_root`` (the log's own at that size). At most one finding of a kind about a
+verifier (an omission: per peer; receipts: one each).
 """
 
 from __future__ import annotations
@@ -37,6 +39,20 @@ class Misjudged(NamedTuple):
     entry: int
 
 
+class Dishonoured(NamedTuple):
+    """A receipt under a log's own signature that its history does not contain.
+
+    ``statement`` is the digest of what the receipt is for, "" for an entry of the log's own kinds.
+    """
+
+    origin: str
+    entry: int
+    size: int
+    root: bytes
+    other_root: bytes
+    statement: str = ""
+
+
 class History(NamedTuple):
     """A log as it was read: its size under its checkpoint, and its root at any size up to that."""
 
@@ -45,7 +61,11 @@ class History(NamedTuple):
 
 
 def conduct(
-    logs: Logs, histories: Mapping[str, History], misjudged: Sequence[Misjudged], document: TreatyDocument
+    logs: Logs,
+    histories: Mapping[str, History],
+    misjudged: Sequence[Misjudged],
+    document: TreatyDocument,
+    dishonoured: Sequence[Dishonoured] = (),
 ) -> Iterator[Finding]:
     """Yield the findings of ``verifier-conduct``, one fork at most a log: the one at the smallest size."""
     terms = document.rule("verifier-conduct")
@@ -63,6 +83,11 @@ def conduct(
             yield from _omission(terms, facts, other, histories.get(other.origin), document)
     for origin, code, entry in sorted(misjudged):
         yield make(terms, origin, statements=(), figures={"act": "misjudging", "code": code, "entry": entry})
+    for item in sorted(set(dishonoured)):
+        roots = {"root": item.root.hex(), "other_root": item.other_root.hex()}
+        places = {"entry": item.entry, "size": item.size}
+        cited = (item.statement,) if item.statement else ()
+        yield make(terms, item.origin, statements=cited, figures={"act": "dishonoured-receipt", **places, **roots})
 
 
 def _fork(logs: Logs, origin: str, own: History | None) -> dict[str, object] | None:
