@@ -12,6 +12,7 @@ from brakeline.ledger.merkle import EMPTY_ROOT, Frontier, consistency_proof, lea
 from brakeline.ledger.policy import quorum_policy
 from brakeline.ledger.vkey import VKey
 from brakeline.verifier.clients import OwnWitness
+from brakeline.verifier.clock import ClockGuard
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication, Publisher, Signed, WitnessClient
 from brakeline.verifier.witness import Answer, Witness
@@ -42,7 +43,7 @@ class Log:
 
     def signed(self, size: int) -> Signed:
         checkpoint = Checkpoint(ORIGIN, size, self.roots[size])
-        return Signed(size, sign_checkpoint(checkpoint, LOG, cast.signer(ORIGIN, "log")))
+        return Signed(size, sign_checkpoint(checkpoint, LOG, cast.signer(ORIGIN, "log")), NOW)
 
     async def proofs(self, old: int, new: int) -> Sequence[bytes]:
         return consistency_proof(old, new, lambda level, index: self.hashes[level, index])
@@ -91,6 +92,10 @@ class Bench:
             witness = Witness(store, {ORIGIN: LOG}, key, cast.signer(name, "witness"), lambda: NOW)
             self.clients.append(Moody(OwnWitness(witness)))
 
+        self.clock = ClockGuard(
+            peers=KEYS[1:], liars=1, skew_ms=2_000, now_ms=lambda: NOW, monotonic=lambda: 0.0, metrics=Metrics()
+        )
+
         async def keep(signed: Signed) -> None:
             self.kept.append(signed)
 
@@ -101,6 +106,7 @@ class Bench:
             proofs=self.log.proofs,
             publication=self.publication,
             store=keep,
+            clock=self.clock,
             metrics=Metrics(),
             timeout=0.5,
             grace=0.02,
@@ -195,13 +201,60 @@ def test_a_witness_that_remembers_less_or_more_than_was_thought_is_caught_up_wit
     asyncio.run(scenario())
 
 
+def test_witnesses_tell_their_time_with_every_cosignature_and_our_own_does_not_count(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(tmp_path) as it:
+            it.clients[2].mood = it.clients[3].mood = "down"
+            assert not it.clock.known
+            it.publisher.offer(it.log.grow(1))
+            async with asyncio.timeout(10):
+                while it.clients[3].calls < 2:
+                    await asyncio.sleep(0.01)
+            assert not it.clock.known  # one peer of three, and one may lie
+            it.clients[2].mood = "well"
+            await it.published(1)
+            assert it.clock.known
+            assert it.clock.trouble() is None
+
+    asyncio.run(scenario())
+
+
+def test_the_empty_tree_is_asked_about_and_never_published(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(tmp_path) as it:
+            it.publisher.offer(it.log.signed(0))
+            async with asyncio.timeout(10):
+                while not it.clock.known:
+                    await asyncio.sleep(0.01)
+            it.publisher.offer(it.log.grow(2))
+            await it.published(2)
+            assert [item.size for item in it.kept] == [2]
+
+    asyncio.run(scenario())
+
+
+def test_asked_again_the_same_checkpoint_gets_cosignatures_of_now(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(tmp_path) as it:
+            it.publisher.refresh()  # nothing was offered yet: nothing happens
+            it.publisher.offer(it.log.grow(2))
+            await it.published(2)
+            it.publisher.refresh()
+            async with asyncio.timeout(10):
+                while len(it.kept) < 2:
+                    await asyncio.sleep(0.01)
+            assert [item.size for item in it.kept] == [2, 2]
+
+    asyncio.run(scenario())
+
+
 def test_waiting_for_a_publication_ends_at_its_deadline(tmp_path: Path) -> None:
     async def scenario() -> None:
         publication = Publication()
         assert await publication.wait_for(1, 0.01) is None
-        await publication.publish(Signed(5, b"note"))
-        assert await publication.wait_for(5, 0) == Signed(5, b"note")
-        await publication.publish(Signed(4, b"older"))
+        await publication.publish(Signed(5, b"note", NOW))
+        assert await publication.wait_for(5, 0) == Signed(5, b"note", NOW)
+        await publication.publish(Signed(4, b"older", NOW))
         assert publication.size == 5
 
     asyncio.run(scenario())

@@ -25,7 +25,7 @@ from brakeline.v1 import verifier_pb2 as pb
 from brakeline.v1 import verifier_pb2_grpc as pb_grpc
 from brakeline.verifier.config import Config, Limits, Listen
 from brakeline.verifier.keys import Signers, Terms
-from brakeline.verifier.server import VerifierServer
+from brakeline.verifier.server import VerifierServer, unix_ms
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
 
@@ -68,6 +68,7 @@ class World:
     document: TreatyDocument
     limits: Limits = FAST
     authority: trustme.CA = field(default_factory=trustme.CA)
+    off_ms: dict[int, int] = field(default_factory=dict[int, int])
 
     def directory(self, name: str) -> Path:
         """Return (and furnish once) the directory of the verifier *name*."""
@@ -81,7 +82,10 @@ class World:
         return directory
 
     def server(self, number: int = 0, http: str = "127.0.0.1:0") -> VerifierServer:
-        """Return the verifier *number* of the treaty, not started; *http* is where its HTTP side will listen."""
+        """Return the verifier *number* of the treaty, not started; *http* is where its HTTP side will listen.
+
+        Its wall clock is off by ``off_ms[number]``, whatever that is at the moment.
+        """
         own = self.document.verifiers[number]
         config = Config(
             name=own.name,
@@ -91,7 +95,8 @@ class World:
         )
         terms = Terms(cast.treaty_envelope(self.document), self.document, own)
         signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"))
-        return VerifierServer(self.directory(own.name), config, terms, signers)
+        clock = lambda: unix_ms() + self.off_ms.get(number, 0)  # noqa: E731
+        return VerifierServer(self.directory(own.name), config, terms, signers, now_ms=clock)
 
     def credentials(self, *names: str, authority: trustme.CA | None = None) -> grpc.ChannelCredentials:
         """Return client credentials whose certificate has *names* as DNS SANs."""
@@ -174,6 +179,15 @@ def reason(error: grpc.aio.AioRpcError) -> str:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return str(info.reason)
+
+
+def retry_ms(error: grpc.aio.AioRpcError) -> int:
+    """Return how long a failed call asks its caller to wait (``google.rpc.RetryInfo``)."""
+    status = from_call(typing.cast("grpc.Call", error))
+    assert status is not None
+    info = error_details_pb2.RetryInfo()
+    assert any(detail.Unpack(info) for detail in status.details)
+    return int(info.retry_delay.ToMilliseconds())
 
 
 async def event(stream: grpc.aio.UnaryStreamCall[pb.WatchRequest, pb.WatchEvent]) -> pb.WatchEvent:

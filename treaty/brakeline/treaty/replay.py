@@ -27,6 +27,7 @@ from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, Outcome, Verify, admit, check_treaty_statement
+from brakeline.treaty.bracket import bracket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.errors import ReplayError
@@ -276,22 +277,18 @@ class LogReplay:
         self._own = checkpoint
 
     def _check_time(self, cosignatures: Mapping[VKey, int], size: int, heartbeat: Entry) -> None:
-        """Hold the log's clock against its witnesses', of whom f may lie.
-
-        The newest entry below the checkpoint was there before f + 1 witnesses had cosigned it; the heartbeat that
-        embeds the cosignatures came after all but the f latest of them. Timestamps are whole seconds, rounded down.
-        """
+        """Hold the log's clock against its witnesses' (:mod:`brakeline.treaty.bracket`)."""
         liars, skew = self._document.quorum.liars, self._document.deadlines.skew_ms.value
-        times = sorted(cosignatures.values())
-        if self.facts.out_of_time is not None or len(times) <= liars or size <= self._times_from:
+        bounds = bracket(cosignatures.values(), liars, skew)
+        if self.facts.out_of_time is not None or bounds is None or size <= self._times_from:
             return
         newest = self._times[size - 1 - self._times_from]
-        no_later = times[liars] * 1000 + 999 + skew
-        no_earlier = times[-1 - liars] * 1000 - skew
-        if newest > no_later:
-            self.facts.out_of_time = OutOfTime(size - 1, newest, no_later, heartbeat.index)
-        elif heartbeat.received_at_ms < no_earlier:
-            self.facts.out_of_time = OutOfTime(heartbeat.index, heartbeat.received_at_ms, no_earlier, heartbeat.index)
+        if newest > bounds.no_later_ms:
+            self.facts.out_of_time = OutOfTime(size - 1, newest, bounds.no_later_ms, heartbeat.index)
+        elif heartbeat.received_at_ms < bounds.no_earlier_ms:
+            self.facts.out_of_time = OutOfTime(
+                heartbeat.index, heartbeat.received_at_ms, bounds.no_earlier_ms, heartbeat.index
+            )
         del self._times[: size - 1 - self._times_from]
         self._times_from = size - 1
 

@@ -15,6 +15,7 @@ Reading order, along the way of a statement:
     state                   what is committed, and what it means
     storage                 the stores behind it: log, last checkpoint, proofs, tiles
     publish, clients        cosignatures of a quorum
+    clock                   our clock against the witnesses': may an entry be dated now
     witness, witness_store  cosigning the others' checkpoints
     mirrors, peers          reading the others, taking over what is lacking
     http                    the public read side

@@ -36,6 +36,7 @@ class Pages:
         tile: (path below the prefix, published size) -> bytes, or None when the published tree has no such tile.
             Blocking; LedgerError for a path that is no tile path.
         origins: SHA-256 hex of an origin -> origin, of the logs this verifier witnesses.
+        trouble: why this verifier takes no statements now, empty when it does.
     """
 
     publication: Publication
@@ -43,7 +44,7 @@ class Pages:
     witness: Witness
     origins: Mapping[str, str]
     metrics: Metrics
-    serving: Callable[[], bool]
+    trouble: Callable[[], str]
 
 
 def origin_hashes(origins: list[str]) -> dict[str, str]:
@@ -92,7 +93,8 @@ def make_app(pages: Pages) -> Starlette:
         return Response(pages.metrics.render(), headers={"Content-Type": METRICS_TYPE, **NO_STORE})
 
     async def healthz(_: Request) -> Response:
-        return _text(200, "ok") if pages.serving() else _text(503, "not serving yet")
+        trouble = pages.trouble()
+        return _text(503, trouble) if trouble else _text(200, "ok")
 
     return Starlette(
         routes=[

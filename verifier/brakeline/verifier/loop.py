@@ -5,7 +5,8 @@ that the event loop keeps answering while the disk works. Nothing else writes. T
 the event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.verifier.state.LogState`) stamps entries.
 
 A commit that fails acknowledges nothing: every batch in it is answered UNAVAILABLE, the state is reloaded from the log
-before the next write, and the writer tries again.
+before the next write, and the writer tries again. While the clock is outside the bracket of its witnesses
+(:mod:`~brakeline.verifier.clock`) nothing is committed, heartbeats neither, and every batch is answered UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 _RETRY_FIRST = 0.2
 _RETRY_MOST = 5.0
+_CLOCK_POLL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +93,21 @@ class Writer:
         gather_s: float,
         most: int,
         on_commit: Callable[[Committed], None],
+        trouble: Callable[[], CallError | None],
         feed: Feed,
         metrics: Metrics,
     ) -> None:
-        """Write through *commits*; *heartbeat* returns the body of the next one; times in seconds."""
+        """Write through *commits*; times in seconds.
+
+        *heartbeat* returns the body of the next one; *trouble* says why nothing may be dated now.
+        """
         self._commits = commits
         self._heartbeat = heartbeat
         self._heartbeat_s = heartbeat_s
         self._gather_s = gather_s
         self._most = most
         self._on_commit = on_commit
+        self._trouble = trouble
         self._feed = feed
         self._metrics = metrics
         self._jobs: deque[_Job] = deque()
@@ -112,10 +119,13 @@ class Writer:
         """Return one outcome per submission, once all that was admitted is durable.
 
         Raises:
-            CallError: ``not-serving`` before the log may be signed, ``commit-failed`` (both UNAVAILABLE).
+            CallError: ``not-serving`` before the log may be signed, ``clock-*`` while its clock is wrong,
+                ``commit-failed`` (all UNAVAILABLE).
         """
         if not self._running:
             raise _unavailable("not-serving", "this verifier does not sign its log yet (or no more)", "")
+        if (trouble := self._trouble()) is not None:
+            raise trouble
         if not submissions:
             return []
         job = _Job(submissions, asyncio.get_running_loop().create_future())
@@ -139,6 +149,10 @@ class Writer:
                 beat = loop.time() >= beat_at
                 jobs = self._take()
                 if not jobs and not beat:
+                    continue
+                if (trouble := self._trouble()) is not None:
+                    self._refuse(jobs, trouble)
+                    await asyncio.sleep(_CLOCK_POLL)
                     continue
                 if await self._commit(jobs, self._heartbeat() if beat else None):
                     beat_at = loop.time() + self._heartbeat_s if beat else beat_at
@@ -189,6 +203,9 @@ class Writer:
         except asyncio.CancelledError:
             await self._finish_cancelled(jobs, work)
             raise
+        except CallError as error:  # the clock, which jumped after it was looked at: nothing was done
+            self._refuse(jobs, error)
+            return False
         except BrakelineError as error:
             self._failed(jobs, error)
             return False
@@ -203,6 +220,8 @@ class Writer:
         """SIGTERM in the middle of a commit: let it end, answer who waits for it."""
         try:
             await self._answer(jobs, await work)
+        except CallError as error:
+            self._refuse(jobs, error)
         except BrakelineError as error:
             self._failed(jobs, error)
 

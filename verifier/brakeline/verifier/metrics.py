@@ -38,6 +38,17 @@ class Metrics:
             "brakeline_taken_over", "Statements taken over from a peer", ["peer"], registry=registry
         )
         self.peer_failures = Counter("brakeline_peer_failures", "Failed looks at a peer", ["peer"], registry=registry)
+        self.clock_ahead = Gauge(
+            "brakeline_clock_ahead_ms",
+            "How far our clock is ahead of a witness's, to half a second or the time of its answer",
+            ["witness"],
+            registry=registry,
+        )
+        self.clock_stopped = Gauge(
+            "brakeline_clock_stopped",
+            "1 while the clock is outside its bracket and nothing is appended",
+            registry=registry,
+        )
         self.certificate_days = Gauge(
             "brakeline_certificate_days", "Days until the server certificate expires", registry=registry
         )

@@ -143,9 +143,10 @@ class _Follower:
     def failed(self, error: BrakelineError | OSError) -> None:
         """Count a failed round; log it when it is news."""
         self._metrics.peer_failures.labels(self.peer.origin).inc()
-        if str(error) != self._error:
-            self._error = str(error)
-            log.warning("peer-failed", peer=self.peer.origin, error=self._error)
+        news = error.code if isinstance(error, CallError) else str(error)  # ours: its figures change with every look
+        if news != self._error:
+            self._error = news
+            log.warning("peer-failed", peer=self.peer.origin, error=str(error))
 
     async def _take_over(self, copy: MirrorCopy) -> None:
         waiting, self._waiting = self._waiting, []

@@ -3,7 +3,8 @@
 Readers and receipts see only published checkpoints. The publisher takes the newest checkpoint the log has signed, asks
 all witnesses in parallel (its own included), verifies each answer, and publishes once the treaty's witness policy is
 satisfied. Below quorum it publishes nothing new and keeps trying with whatever is newest; readers then see the old
-checkpoint grow stale, which is the honest picture.
+checkpoint grow stale, which is the honest picture. Every cosignature also tells a witness's time, which the
+:mod:`~brakeline.verifier.clock` is shown. A fresh log asks about the empty tree for that alone: it is never published.
 
 The outside world is :class:`WitnessClient` and :data:`Proofs`; time is the event loop's.
 """
@@ -22,6 +23,7 @@ from brakeline.ledger.errors import BrakelineError, LedgerError
 from brakeline.ledger.note import NoteSignature
 from brakeline.ledger.policy import Policy
 from brakeline.ledger.vkey import VKey
+from brakeline.verifier.clock import ClockGuard
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.witness import TYPE_SIZE, Answer, Request, render_request
 
@@ -36,10 +38,17 @@ _BACKOFF_MOST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint that this log has signed and persisted: tree size and signed note."""
+    """A checkpoint that this log has signed and persisted.
+
+    Attributes:
+        size: of the tree.
+        note: signed by the log; cosigned, too, once it is published.
+        newest_ms: ``received_at_ms`` of the newest entry below it, 0 for the empty tree.
+    """
 
     size: int
     note: bytes
+    newest_ms: int
 
 
 class WitnessClient(Protocol):
@@ -88,9 +97,10 @@ class Publication:
 class Asked:
     """One witness as seen from here: the size it remembers, and whether it answered last time."""
 
-    def __init__(self, client: WitnessClient, metrics: Metrics) -> None:
+    def __init__(self, client: WitnessClient, clock: ClockGuard, metrics: Metrics) -> None:
         """Know nothing yet of what the witness remembers."""
         self.client = client
+        self._clock = clock
         self.size = 0
         self.prompt = True
         self._metrics = metrics
@@ -113,10 +123,14 @@ class Asked:
             if self.size > signed.size:
                 break
             proof = await proofs(self.size, signed.size)
+            asked = self._clock.ticks()
             answer = await self.client.add(render_request(Request(self.size, tuple(proof), signed.note)))
+            answered = self._clock.ticks()
             if answer.status == 200:
                 self.size = signed.size
-                return _cosignature(signed.note, answer.body, log_key, self.client.key)
+                line, time_s = _cosignature(signed.note, answer.body, log_key, self.client.key)
+                self._clock.observe(self.client.key, time_s, asked, answered)
+                return line
             if answer.status != 409 or not answer.content_type.startswith(TYPE_SIZE):
                 log.warning(
                     "witness-refused", witness=self.client.key.name, status=answer.status, body=answer.body[:200]
@@ -140,14 +154,18 @@ class Publisher:
         proofs: Proofs,
         publication: Publication,
         store: Callable[[Signed], Awaitable[None]],
+        clock: ClockGuard,
         metrics: Metrics,
         timeout: float,
         grace: float,
     ) -> None:
-        """Publish under *policy*; *store* keeps a published note durably before it is shown; times in seconds."""
+        """Publish under *policy*; *store* keeps a published note durably before it is shown; times in seconds.
+
+        *clock* is shown the witnesses' times.
+        """
         self._log_key = log_key
         self._policy = policy
-        self._asked = [Asked(client, metrics) for client in witnesses]
+        self._asked = [Asked(client, clock, metrics) for client in witnesses]
         self._proofs = proofs
         self._publication = publication
         self._store = store
@@ -160,6 +178,11 @@ class Publisher:
         """Take a newly signed checkpoint; an older one still waiting is superseded."""
         if self._newest is None or signed.size >= self._newest.size:
             self._newest = signed
+            self._offered.set()
+
+    def refresh(self) -> None:
+        """Have the witnesses asked again about what was offered last."""
+        if self._newest is not None:
             self._offered.set()
 
     async def run(self) -> None:
@@ -202,8 +225,10 @@ class Publisher:
             await _stop(waiting, tasks)
         if deadline is None:
             return False
+        if not signed.size:
+            return True
         note = add_signatures(signed.note, [signature for _, signature in gathered])
-        published = Signed(signed.size, note)
+        published = Signed(signed.size, note, signed.newest_ms)
         try:
             await self._store(published)
         except BrakelineError as error:
@@ -223,11 +248,13 @@ async def _stop(
         await asyncio.wait(waiting)
 
 
-def _cosignature(note: bytes, answer: bytes, log_key: VKey, witness: VKey) -> NoteSignature | None:
-    """Return the witness's verified cosignature in *answer*; lines of unknown keys are ignored."""
+def _cosignature(note: bytes, answer: bytes, log_key: VKey, witness: VKey) -> tuple[NoteSignature, int]:
+    """Return the witness's verified cosignature in *answer* and its time (s); lines of unknown keys are ignored."""
     opened = open_checkpoint(note + answer, log_key, [witness])
-    lines = opened.note.signatures
-    return next((line for line in lines if (line.name, line.id) == (witness.name, witness.id)), None)
+    if witness not in opened.cosignatures:
+        raise OSError("a witness answered 200 without a cosignature of its own")
+    lines = (line for line in opened.note.signatures if (line.name, line.id) == (witness.name, witness.id))
+    return max(lines, key=lambda line: line.signature[:8]), opened.cosignatures[witness]
 
 
 def _parse_size(body: bytes) -> int:

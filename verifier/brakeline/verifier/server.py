@@ -4,8 +4,9 @@ Order of starting:
 
 1. the witness, on its own store, and the HTTP side it answers on;
 2. the log: open, replay through admission and log rules;
-3. enough witnesses' memory of this log (:mod:`brakeline.verifier.boot`); entry 0 of a fresh log is the treaty;
-4. the writer, the publisher, the mirrors of the peers; then gRPC, then the ready line.
+3. enough witnesses' memory of this log (:mod:`brakeline.verifier.boot`);
+4. the publisher; enough witnesses' time (:mod:`brakeline.verifier.clock`); entry 0 of a fresh log is the treaty;
+5. the writer, the mirrors of the peers; then gRPC, then the ready line.
 
 It ends in the opposite order; the witness answers others until the last moment. If any of the tasks dies, the whole
 verifier ends with its error rather than limping on.
@@ -26,12 +27,14 @@ from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
+from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import client_source
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat
 from brakeline.verifier import boot
 from brakeline.verifier.clients import HttpWitness, OwnWitness, make_client
+from brakeline.verifier.clock import ClockGuard, ClockWatch
 from brakeline.verifier.config import Config, load_config, split_address
 from brakeline.verifier.desk import VerifierDesk
 from brakeline.verifier.errors import VerifierError
@@ -74,6 +77,7 @@ class VerifierServer:
         signers: Signers,
         *,
         now_ms: Clock = unix_ms,
+        monotonic: Callable[[], float] = time.monotonic,
         judge: Callable[[TreatyDocument], Judge] = LogJudge,
     ) -> None:
         """Prepare the verifier of *directory*; only the witness's store is opened yet."""
@@ -86,6 +90,7 @@ class VerifierServer:
         self._limits = config.limits
         self.metrics = Metrics()
         self.publication = Publication()
+        self._embedded: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._http: _Http | None = None
         self._rpc: RpcServer | None = None
@@ -98,6 +103,14 @@ class VerifierServer:
         self._witness_store = WitnessStore(directory / "witness.sqlite")
         logs = {verifier.origin: verifier.log_key for verifier in document.verifiers}
         self._witness = Witness(self._witness_store, logs, terms.own.witness_key, signers.witness, now_ms)
+        self._guard = ClockGuard(
+            peers=[v.witness_key for v in document.verifiers if v.name != terms.own.name],
+            liars=document.quorum.liars,
+            skew_ms=document.deadlines.skew_ms.value,
+            now_ms=now_ms,
+            monotonic=monotonic,
+            metrics=self.metrics,
+        )
 
     @property
     def name(self) -> str:
@@ -112,7 +125,7 @@ class VerifierServer:
             witness=self._witness,
             origins=origin_hashes([verifier.origin for verifier in self._terms.document.verifiers]),
             metrics=self.metrics,
-            serving=lambda: self._rpc is not None,
+            trouble=self._trouble,
         )
         address = self._config.listen.http or _default_http(self._terms.own.url)
         self._http = _Http(make_app(pages), address)
@@ -132,21 +145,24 @@ class VerifierServer:
         ]
         storage = await asyncio.to_thread(Storage, self._directory, own.log_key, self._signers.log)
         self._storage = storage
-        state = LogState(document, storage, self._judge, self._now_ms)
+        state = LogState(document, storage, self._judge, self._guard.stamp)
         announced = await asyncio.to_thread(state.boot)
         memory = boot.OwnLog(own.origin, own.log_key, state.size, storage.root_at)
         await boot.wait_for_memory(memory, self._witness, others, boot.memories_needed(document))
         feed = Feed(announced)
         publisher = self._publisher(storage, others)
         self.publication.current = await asyncio.to_thread(storage.published)
-        if not state.size:
-            first = await asyncio.to_thread(
-                state.commit, [[Submission(self._terms.envelope, client_source(own.name))]], None
-            )
-            await feed.extend(first.announced)
-        publisher.offer(await asyncio.to_thread(storage.signed))
         peers_task, writer = self._writers(state, feed, publisher, urls)
-        self._spawn(publisher.run(), writer.run(), *peers_task.runs(), self._watch_certificate())
+        publisher.offer(await writer.read(storage.signed))
+        watch = ClockWatch(self._guard, publisher.refresh, self._limits.poll_ms / 1000, self.metrics)
+        self._spawn(publisher.run(), watch.run())
+        await self._guard.right()
+        if not state.size:
+            treaty = [[Submission(self._terms.envelope, client_source(own.name))]]
+            first = await writer.read(lambda: state.commit(treaty, None))
+            await feed.extend(first.announced)
+            publisher.offer(first.signed)
+        self._spawn(writer.run(), *peers_task.runs(), self._watch_certificate())
         return await self._start_rpc(state, storage, writer, feed)
 
     async def finished(self) -> None:
@@ -195,6 +211,7 @@ class VerifierServer:
             proofs=proofs,
             publication=self.publication,
             store=keep,
+            clock=self._guard,
             metrics=self.metrics,
             timeout=self._limits.cosign_timeout_ms / 1000,
             grace=self._limits.cosign_grace_ms / 1000,
@@ -206,9 +223,7 @@ class VerifierServer:
         peers: Peers
 
         def heartbeat() -> Heartbeat:
-            current = self.publication.current
-            note = None if current is None else current.note.decode("utf-8")
-            return Heartbeat(checkpoint=note, mirrored=peers.mirrored())
+            return Heartbeat(checkpoint=self._to_embed(), mirrored=peers.mirrored())
 
         def committed(result: Committed) -> None:
             publisher.offer(result.signed)
@@ -220,6 +235,7 @@ class VerifierServer:
             gather_s=self._limits.gather_ms / 1000,
             most=self._limits.commit_items,
             on_commit=committed,
+            trouble=self._guard.trouble,
             feed=feed,
             metrics=self.metrics,
         )
@@ -242,6 +258,23 @@ class VerifierServer:
         )
         self._writer, self._peers = writer, peers
         return peers, writer
+
+    def _to_embed(self) -> str | None:
+        """Return the published checkpoint for the next heartbeat; one whose times contradict ours waits for others."""
+        current = self.publication.current
+        if current is not None:
+            witnesses = [verifier.witness_key for verifier in self._terms.document.verifiers]
+            times = open_checkpoint(current.note, self._terms.own.log_key, witnesses).cosignatures.values()
+            if self._guard.agrees(times, current.newest_ms):
+                self._embedded = current.note.decode("utf-8")
+        return self._embedded
+
+    def _trouble(self) -> str:
+        """Why no statements are taken now, for ``/healthz``."""
+        trouble = self._guard.trouble()
+        if trouble is not None:
+            return str(trouble)
+        return "" if self._rpc is not None else "not-serving: this verifier does not sign its log yet"
 
     async def _start_rpc(self, state: LogState, storage: Storage, writer: Writer, feed: Feed) -> dict[str, str]:
         config, own = self._config, self._terms.own

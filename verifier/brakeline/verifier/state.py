@@ -73,13 +73,17 @@ class LogState:
         document: TreatyDocument,
         storage: Storage,
         judge: Callable[[TreatyDocument], Judge],
-        now_ms: Callable[[], int],
+        stamp: Callable[[int], int],
     ) -> None:
-        """Keep the log in *storage* under *document*; *judge* makes a judge of the empty prefix."""
+        """Keep the log in *storage* under *document*.
+
+        *judge* makes a judge of the empty prefix. *stamp* gives the instant of an entry that follows one of the instant
+        it is given (Unix ms), never an earlier one, or raises when nothing may be dated now.
+        """
         self._document = document
         self._storage = storage
         self._judge = judge
-        self._now_ms = now_ms
+        self._stamp = stamp
         self._meaning: _Meaning | None = None
         self._doubtful = False
 
@@ -101,11 +105,14 @@ class LogState:
         """Admit *batches* in order, append, judge when *heartbeat* is given, sign. All or nothing.
 
         Raises:
+            CallError: nothing may be dated now; nothing was done.
             BrakelineError: nothing was acknowledged; the state is replayed before the next commit.
         """
         meaning = self._replayed()
+        # One instant for the whole commit, and never before the last one: replay admits by received_at_ms.
+        instant = self._stamp(meaning.received_at_ms)
         self._meaning = None
-        outcomes, candidates, announced, instant = self._admit(meaning, batches)
+        outcomes, candidates, announced = self._admit(meaning, batches, instant)
         findings: list[bytes] = []
         if heartbeat is not None:
             findings = meaning.judge.heartbeat()
@@ -120,7 +127,7 @@ class LogState:
         meaning.received_at_ms = instant
         meaning.announced += announced
         self._meaning = meaning
-        return Committed(outcomes, Signed(appended.size, appended.note), announced, len(findings))
+        return Committed(outcomes, Signed(appended.size, appended.note, instant), announced, len(findings))
 
     def find(self, digest: str, author: str, sequence: int) -> int | None:
         """Return the index of a statement this log holds; *author* is empty for one without a chain."""
@@ -132,10 +139,8 @@ class LogState:
         return self._replayed().register.heads(author)
 
     def _admit(
-        self, meaning: _Meaning, batches: Sequence[Sequence[Submission]]
-    ) -> tuple[list[list[Outcome]], list[Candidate], list[tuple[int, Envelope]], int]:
-        # One instant for the whole commit, and never before the last one: replay admits by received_at_ms.
-        instant = max(self._now_ms(), meaning.received_at_ms)
+        self, meaning: _Meaning, batches: Sequence[Sequence[Submission]], instant: int
+    ) -> tuple[list[list[Outcome]], list[Candidate], list[tuple[int, Envelope]]]:
         outcomes: list[list[Outcome]] = []
         candidates: list[Candidate] = []
         announced: list[tuple[int, Envelope]] = []
@@ -145,7 +150,7 @@ class LogState:
             for item in accepted:
                 self._take(meaning, item, announced)
                 candidates.append(Candidate(item.kind, item.submission.source, item.submission.envelope.to_body()))
-        return outcomes, candidates, announced, instant
+        return outcomes, candidates, announced
 
     def _take(self, meaning: _Meaning, item: Accepted, announced: list[tuple[int, Envelope]]) -> None:
         meaning.judge.add(item.index, item.kind, item.statement)

@@ -16,6 +16,7 @@ from brakeline.ledger import tiles
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.ed25519 import Signer
+from brakeline.ledger.entry import Entry
 from brakeline.ledger.merkle import HASH_SIZE, consistency_proof, inclusion_proof, root_from
 from brakeline.ledger.proof import Receipt
 from brakeline.ledger.sequencer import Sequencer
@@ -63,19 +64,24 @@ class Storage:
     def signed(self) -> Signed:
         """Return the newest signed checkpoint; what is not signed yet (after a crash, say) is signed now."""
         appended = self.sequencer.append([], 0)
-        return Signed(appended.size, appended.note)
+        return Signed(appended.size, appended.note, self._received(appended.size))
 
     def published(self) -> Signed | None:
         """Return what was published last, if it was and still is this log's (NoteError otherwise)."""
         self._published = self._checkpoints.read(PUBLISHED)
         if self._published is None:
             return None
-        return Signed(open_checkpoint(self._published, self._vkey).checkpoint.size, self._published)
+        size = open_checkpoint(self._published, self._vkey).checkpoint.size
+        return Signed(size, self._published, self._received(size))
 
     def keep_published(self, signed: Signed) -> None:
         """Remember a published checkpoint durably."""
         self._checkpoints.compare_and_swap(PUBLISHED, self._published, signed.note)
         self._published = signed.note
+
+    def _received(self, size: int) -> int:
+        """Return when the newest of the first *size* entries was received, 0 for none."""
+        return Entry.decode(self._reader.entries(size - 1, size)[0]).received_at_ms if size else 0
 
     # Any thread ---------------------------------------------------------------------------------------------------
 
