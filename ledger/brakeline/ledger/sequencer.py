@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.ed25519 import Signer
-from brakeline.ledger.entry import Entry, Kind, first_previous
-from brakeline.ledger.errors import LedgerError, StoreError
+from brakeline.ledger.entry import Entry, Kind
+from brakeline.ledger.errors import StoreError
 from brakeline.ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, root_from
+from brakeline.ledger.rehash import corrupt, rehash
 from brakeline.ledger.store import LogStore
 from brakeline.ledger.tiles import TileHashReader, TileRef
 from brakeline.ledger.treebuilder import TileBuilder
 from brakeline.ledger.vkey import VKey
 
 SIGNED = "signed"
-_STEP = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +93,16 @@ class Sequencer:
         self._state = None
         note = self._checkpoints.read(SIGNED)
         signed = open_checkpoint(note, self._vkey).checkpoint if note else None
-        size = self.store.size()
-        if signed and size < signed.size:
-            raise StoreError(
-                code="store-behind",
-                message="this log holds fewer entries than it has signed; signing it again would fork it",
-                expected=f"at least {signed.size} entries",
-                found=str(size),
-                fix="restore the newest copy of the log (a peer's mirror holds one); never delete the checkpoint store",
-            )
-        if size and not signed:
+        if not signed and self.store.size():
             raise StoreError(
                 code="store-forgotten",
                 message="this log holds entries, and its checkpoint store knows of none that was signed",
                 expected="the checkpoint store that was written beside this log",
                 found="an empty or damaged one",
-                fix="put it back, or the newest checkpoint that a witness or a peer holds; never delete it",
+                fix="put it back, or run `brakeline verifier recover-checkpoint`, which asks the witnesses",
             )
-        state = self._read(size, signed)
-        state.note = note
-        self._state = state
+        read = rehash(self.store, self.origin, signed)
+        self._state = _State(read.builder, read.previous, read.received_at_ms, note)
 
     def append(self, candidates: Sequence[Candidate], received_at_ms: int) -> Appended:
         """Make entries of *candidates* received at this instant (Unix ms; raised to the last one's when it is earlier).
@@ -180,62 +170,7 @@ class Sequencer:
         stored = self.store.read_entries(entries[0].index, entries[-1].index + 1)
         for entry, data in zip(entries, stored, strict=True):
             if leaf_hash(data) != entry.leaf_hash:
-                raise _corrupt(f"entry {entry.index}", "the bytes that were written")
+                raise corrupt(f"entry {entry.index}", "the bytes that were written")
         for ref, data in tiles.items():
             if self.store.read_tile(ref) != data:
-                raise _corrupt(ref.path, "the hashes that were written")
-
-    def _read(self, size: int, signed: Checkpoint | None) -> _State:
-        """Hash every entry, follow every link, compare every tile."""
-        builder = TileBuilder()
-        previous, received = first_previous(self.origin), 0
-        for start in range(0, size, _STEP):
-            stop = min(start + _STEP, size)
-            leaves: list[bytes] = []
-            for index, data in enumerate(self.store.read_entries(start, stop), start=start):
-                entry = _decoded(data, index)
-                if entry.index != index or entry.previous != previous or entry.received_at_ms < received:
-                    raise _corrupt(f"entry {index}", "an entry that follows the one before it")
-                previous, received = entry.digest, entry.received_at_ms
-                leaves.append(leaf_hash(data))
-                if signed and index + 1 == signed.size:
-                    builder = self._checked(builder, leaves)
-                    leaves = []
-                    _compare(builder, signed)
-            builder = self._checked(builder, leaves)
-        return _State(builder, previous, received, None)
-
-    def _checked(self, builder: TileBuilder, leaves: list[bytes]) -> TileBuilder:
-        """Extend *builder*; compare the tiles that it completes, and the newest ones, with the store's."""
-        for ref, data in builder.extend(leaves).items():
-            if self.store.read_tile(ref) != data:
-                raise _corrupt(ref.path, "the hashes of the entries below it")
-        return builder
-
-
-def _compare(builder: TileBuilder, signed: Checkpoint) -> None:
-    if builder.root() != signed.root:
-        raise StoreError(
-            code="store-forked",
-            message="this log does not lead to the checkpoint it signed last",
-            expected=f"root {signed.root.hex()} at size {signed.size}",
-            found=builder.root().hex(),
-            fix="find the copy that was published (a peer's mirror holds one); never sign with this one",
-        )
-
-
-def _decoded(data: bytes, index: int) -> Entry:
-    try:
-        return Entry.decode(data)
-    except LedgerError as error:
-        raise _corrupt(f"entry {index}", error.message) from None
-
-
-def _corrupt(where: str, expected: str) -> StoreError:
-    return StoreError(
-        code="store-corrupt",
-        message=f"the store returns other bytes than it should: {where}",
-        expected=expected,
-        found="other bytes",
-        fix="do not sign; restore the log from a peer's mirror onto a sound disk",
-    )
+                raise corrupt(ref.path, "the hashes that were written")

@@ -20,4 +20,5 @@ Reading order, along the way of a statement:
     mirrors, peers          reading the others, taking over what is lacking
     http                    the public read side
     boot, server            what starts in which order, and when the log must not be signed
+    recover                 a lost checkpoint store, put back from the witnesses' memory
 """

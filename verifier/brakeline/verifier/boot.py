@@ -44,6 +44,9 @@ def memories_needed(document: TreatyDocument) -> int:
 async def wait_for_memory(own: OwnLog, witness: Witness, others: Sequence[HttpWitness], needed: int) -> None:
     """Return once *needed* witnesses (ours first) have said what they remember and none contradicts this disk.
 
+    Our own counts unless it remembers nothing of a log that holds entries: then its store was lost, and as many of the
+    others must answer instead, as far as there are so many.
+
     Raises:
         BootError: ``boot-log-behind``, ``boot-log-forked``.
     """
@@ -51,6 +54,9 @@ async def wait_for_memory(own: OwnLog, witness: Witness, others: Sequence[HttpWi
     if held is not None:
         await asyncio.to_thread(check_memory, own, witness.key.name, Checkpoint(own.origin, held.size, held.root))
     answered = 1
+    if held is None and own.size:
+        answered, needed = 0, min(needed, len(others))
+        log.warning("boot-witness-forgot", note="witness.sqlite remembers nothing of this log", needed=needed)
     waiting = list(others)
     while answered < needed:
         notes = await asyncio.gather(*(_remembered(own, other) for other in waiting))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from brakeline.ledger.output import Format, FormatOption, emit
 
 app = typer.Typer(
     help="Run a verification body's server: accept statements, judge them, keep the log, witness the others.",
@@ -72,12 +73,48 @@ def serve(
         _fail(str(error))
 
 
+@app.command(
+    name="recover-checkpoint",
+    epilog="Example: brakeline verifier recover-checkpoint --dir verifier-a --never-restored --format json",
+)
+def recover_checkpoint(
+    directory: Directory,
+    never_restored: Annotated[
+        bool,
+        typer.Option(
+            "--never-restored",
+            help="You state that log.sqlite is the file that was signed, never a copy put back. Then n - w + f + 1"
+            " witnesses are enough; otherwise all must answer.",
+        ),
+    ] = False,
+    format: FormatOption = Format.TEXT,  # noqa: A002
+) -> None:
+    """Put back what this log signed last, from what the witnesses remember, when checkpoint.sqlite is lost.
+
+    For a verifier that refuses to start with `store-forgotten`; it must be stopped. Asks every witness of the treaty,
+    checks their signatures, reads and hashes the whole log and holds it against every answer; writes only when all
+    agree and nothing is remembered. Signs nothing.
+    """
+    from brakeline.ledger.errors import BrakelineError
+    from brakeline.verifier.config import load_config
+    from brakeline.verifier.keys import load_terms
+    from brakeline.verifier.recover import recover
+
+    try:
+        config = load_config(directory)
+        typer.echo("asking the witnesses, reading the log", err=True)
+        done = recover(directory, config, load_terms(directory, config), never_restored=never_restored)
+    except BrakelineError as error:
+        _fail(str(error))
+    emit(format, done.to_json(), done.to_text())
+
+
 def _passphrase(path: Path | None) -> bytes | None:
     if path is None:
         return None
     return path.read_bytes().partition(b"\n")[0] or None
 
 
-def _fail(text: str) -> None:
+def _fail(text: str) -> NoReturn:
     typer.echo(text, err=True)
     raise typer.Exit(3)

@@ -12,7 +12,10 @@ from brakeline.ledger.errors import BrakelineError
 
 
 class VerifierError(BrakelineError):
-    """The verifier cannot do what its operator asked (codes ``config-*``, ``tls-*``, ``boot-*``, ``listen-*``)."""
+    """The verifier cannot do what its operator asked.
+
+    Codes ``config-*``, ``tls-*``, ``boot-*``, ``recover-*``, ``listen-*``, ``witness-store``.
+    """
 
 
 class ConfigError(VerifierError):
