@@ -1,4 +1,4 @@
-"""The checkpoint store: compare-and-swap, one writer, apart from the log."""
+"""The SQLite checkpoint store: the suite of every engine, and what is SQLite's own (readers, damage)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import apsw
 import pytest
 from brakeline.ledger.checkpoint_store import CheckpointStore, read_slot
 from brakeline.ledger.errors import StoreError
+from brakeline.ledger.store import CheckpointSlots
+
+from tests.ledger.store_conformance import CheckpointConformance
 
 
 @pytest.fixture
@@ -15,44 +18,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.sqlite"
 
 
-def test_a_swap_replaces_exactly_what_the_writer_believes(path: Path) -> None:
-    store = CheckpointStore(path)
-    assert store.read("signed") is None
-    store.compare_and_swap("signed", None, b"one")
-    store.compare_and_swap("signed", b"one", b"two")
-    for believed in (None, b"one", b"three", b""):
-        with pytest.raises(StoreError, match="store-swap"):
-            store.compare_and_swap("signed", believed, b"four")
-        assert store.read("signed") == b"two"
-    store.close()
+class TestSqliteCheckpoints(CheckpointConformance):
+    def open(self, directory: Path) -> CheckpointSlots:
+        return CheckpointStore(directory / "checkpoint.sqlite")
 
 
-def test_slots_are_apart(path: Path) -> None:
-    store = CheckpointStore(path)
-    store.compare_and_swap("signed", None, b"one")
-    assert store.read("published") is None
-    store.compare_and_swap("published", None, b"other")
-    assert (store.read("signed"), store.read("published")) == (b"one", b"other")
-    store.close()
-
-
-def test_what_was_swapped_is_there_after_opening_again_and_for_readers_meanwhile(path: Path) -> None:
+def test_what_was_swapped_is_there_for_readers_while_the_writer_has_the_store(path: Path) -> None:
     store = CheckpointStore(path)
     store.compare_and_swap("signed", None, b"one")
     assert read_slot(path, "signed") == b"one"
     assert read_slot(path, "published") is None
     store.close()
-    store = CheckpointStore(path)
-    assert store.read("signed") == b"one"
-    store.close()
-
-
-def test_a_second_writer_is_refused_until_the_first_closes(path: Path) -> None:
-    store = CheckpointStore(path)
-    with pytest.raises(StoreError, match="store-locked"):
-        CheckpointStore(path)
-    store.close()
-    CheckpointStore(path).close()
 
 
 def test_a_missing_or_foreign_file_is_refused(path: Path) -> None:

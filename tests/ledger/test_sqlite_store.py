@@ -12,17 +12,29 @@ from pathlib import Path
 import apsw
 import pytest
 from brakeline.ledger import sqlite_store
+from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.errors import StoreError
 from brakeline.ledger.sqlite_store import SqliteReader, SqliteStore, connect, connect_writer
-from brakeline.ledger.store import LogStore
+from brakeline.ledger.store import CheckpointSlots, LogStore, LogView
 
 from tests.ledger.logs import TIME, candidates, filled, sequencer
-from tests.ledger.store_conformance import StoreConformance
+from tests.ledger.store_conformance import EngineConformance, StoreConformance
 
 
 class TestSqliteStore(StoreConformance):
     def open(self, directory: Path) -> LogStore:
         return SqliteStore(directory / "log.sqlite")
+
+    def view(self, directory: Path) -> LogView:
+        return SqliteReader(directory / "log.sqlite")
+
+
+class TestSqliteEngine(EngineConformance):
+    def open_log(self, directory: Path) -> LogStore:
+        return SqliteStore(directory / "log.sqlite")
+
+    def open_checkpoints(self, directory: Path) -> CheckpointSlots:
+        return CheckpointStore(directory / "checkpoint.sqlite")
 
 
 @contextmanager

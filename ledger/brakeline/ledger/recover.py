@@ -13,18 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
-from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.errors import StoreError
 from brakeline.ledger.merkle import root_from
 from brakeline.ledger.note import Note
 from brakeline.ledger.rehash import compare_root, rehash
 from brakeline.ledger.sequencer import SIGNED
-from brakeline.ledger.store import LogView
+from brakeline.ledger.store import CheckpointSlots, LogView
 from brakeline.ledger.tiles import TileHashReader
 from brakeline.ledger.vkey import VKey
 
 
-def check_forgotten(checkpoints: CheckpointStore) -> None:
+def check_forgotten(checkpoints: CheckpointSlots) -> None:
     """Raise StoreError ``store-remembers`` when the store holds a note: nothing needs to be, nor may be, put back."""
     found = checkpoints.read(SIGNED)
     if found is not None:
@@ -37,7 +36,7 @@ def check_forgotten(checkpoints: CheckpointStore) -> None:
         )
 
 
-def put_back(store: LogView, checkpoints: CheckpointStore, log_key: VKey, notes: Sequence[bytes]) -> Checkpoint:
+def put_back(store: LogView, checkpoints: CheckpointSlots, log_key: VKey, notes: Sequence[bytes]) -> Checkpoint:
     """Write the newest of *notes* (at least one) into *checkpoints*, which hold none; return that checkpoint.
 
     The caller holds the writer's locks on both stores.

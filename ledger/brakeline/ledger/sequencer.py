@@ -18,13 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import StoreError
 from brakeline.ledger.merkle import consistency_proof, inclusion_proof, leaf_hash, root_from
 from brakeline.ledger.rehash import corrupt, rehash
-from brakeline.ledger.store import LogStore
+from brakeline.ledger.store import CheckpointSlots, LogStore
 from brakeline.ledger.tiles import TileHashReader, TileRef
 from brakeline.ledger.treebuilder import TileBuilder
 from brakeline.ledger.vkey import VKey
@@ -61,7 +60,7 @@ class _State:
 class Sequencer:
     """One log's writer. Not thread-safe: one thread calls it."""
 
-    def __init__(self, store: LogStore, checkpoints: CheckpointStore, vkey: VKey, signer: Signer) -> None:
+    def __init__(self, store: LogStore, checkpoints: CheckpointSlots, vkey: VKey, signer: Signer) -> None:
         """Write *store*, remembering in *checkpoints*, signing as *vkey* (its name is the origin)."""
         self.store = store
         self._checkpoints = checkpoints

@@ -21,6 +21,8 @@ from brakeline.ledger.tiles import TileRef
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
 )
+_ROWS = 32
+"""Entries read at once: at most 2 MiB."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (idx INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tile (level INTEGER, n INTEGER, data BLOB NOT NULL, PRIMARY KEY (level, n))
@@ -200,6 +202,16 @@ def refuse_network(path: Path) -> None:
         )
 
 
+def _missing(index: int) -> StoreError:
+    return StoreError(
+        code="store-corrupt",
+        message="an entry is missing from the store",
+        expected=f"entry {index}",
+        found="none that can be read",
+        fix="restore from a peer's mirror; do not sign",
+    )
+
+
 class SqliteReader:
     """Reads a log's file, also while another process writes it."""
 
@@ -216,23 +228,23 @@ class SqliteReader:
 
     def read_entries(self, start: int, stop: int) -> Iterator[bytes]:
         """Yield the entries [start, stop) (StoreError ``store-corrupt`` when one is missing)."""
-        expected = start
-        with translated(self._path):
-            for index, data in self._reader.execute(
-                "SELECT idx, data FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (start, stop)
-            ):
-                if index != expected or not isinstance(data, bytes):  # a damaged record may turn up as any type
-                    break
+        at = start
+        while at < stop:
+            # A few rows at a time: a statement left open would keep this reader at an old state, and the WAL from
+            # being emptied, for as long as its caller takes.
+            rows = self._rows(at, min(at + _ROWS, stop))
+            for index, data in rows:
+                if index != at or not isinstance(data, bytes):  # a damaged record may turn up as any type
+                    raise _missing(at)
                 yield data
-                expected += 1
-        if expected != stop:
-            raise StoreError(
-                code="store-corrupt",
-                message="an entry is missing from the store",
-                expected=f"entry {expected}",
-                found="none that can be read",
-                fix="restore from a peer's mirror; do not sign",
-            )
+                at += 1
+            if not rows:
+                raise _missing(at)
+
+    def _rows(self, start: int, stop: int) -> list[tuple[int, object]]:
+        with translated(self._path):
+            query = "SELECT idx, data FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx"
+            return list(self._reader.execute(query, (start, stop)))
 
     def read_tile(self, ref: TileRef) -> bytes:
         """Return the hashes of a tile, at most ``ref.width`` of them (empty when there is none)."""
