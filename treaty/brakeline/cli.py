@@ -19,7 +19,7 @@ from brakeline.ledger.errors import BrakelineError
 
 GROUP = "brakeline.commands"
 FAILED = 3
-_EXTRA_OF = {"node": "node", "brake": "node", "verifier": "verifier", "demo": "testnet"}
+_EXTRA_OF = {"audit": "watch", "node": "node", "brake": "node", "verifier": "verifier", "demo": "testnet"}
 
 
 def build() -> typer.Typer:

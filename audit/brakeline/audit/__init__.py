@@ -12,6 +12,7 @@ Reading order, which is the way of a log to a report:
 3. :mod:`~brakeline.audit.evidence`: one file a misdeed, which convicts alone
 4. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
 5. :mod:`~brakeline.audit.html`: the same report as one self-contained page
-6. :mod:`~brakeline.audit.commands`: the command line
-7. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
+6. :mod:`~brakeline.audit.watch`: the same, kept running
+7. :mod:`~brakeline.audit.commands`: the command line
+8. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
 """

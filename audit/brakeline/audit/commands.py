@@ -94,7 +94,9 @@ def replay(
         _write_html(report, html, _command(sources, treaty, pin, as_of))
     _show(report, form)
     if evidence is not None:
-        for path in _write_evidence(bundles, evidence):
+        from brakeline.audit.evidence.bundle import write_bundles
+
+        for path in write_bundles(bundles, evidence):
             typer.echo(f"evidence: {path}", err=True)
     raise typer.Exit(int(report.exit))
 
@@ -139,6 +141,40 @@ def verify_evidence(
         typer.echo(f"proven ({proven.act}): {proven.sentence}")
 
 
+@app.command(
+    epilog="Example: brakeline audit watch https://log-1.example https://log-2.example --treaty treaty.toml"
+    " --pin 9f86d081... --state watch/"
+)
+def watch(
+    sources: Annotated[list[str], typer.Argument(help="Logs: http(s) addresses, or directories that grow.")],
+    treaty: Annotated[Path, typer.Option(help="The treaty: TOML, or its signed envelope (DSSE JSON).")],
+    pin: Annotated[str, typer.Option(help="The treaty's digest, 64 hex digits, from a source you trust.")],
+    state: Annotated[Path, typer.Option(help="Folder for mirrors, evidence and memory; made if absent.")],
+    every_s: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between rounds.")] = 30.0,
+    once: Annotated[bool, typer.Option("--once", help="One round, for cron; exit code as replay.")] = False,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on 127.0.0.1.")] = 0,
+    form: Annotated[Format, typer.Option("--format", help="text for people, json: one object a line.")] = Format.TEXT,
+) -> None:
+    """Follow logs as they grow; tell at once what a replay would find, and a log that is silent or stops growing.
+
+    Each alarm is told once when it is raised and once when it is cleared, also across restarts. Evidence of misconduct
+    is written below --state. Runs until SIGINT or SIGTERM, then exits with the code of its last round (as replay).
+    """
+    from brakeline.audit.watch.serve import run
+
+    code = run(
+        sources,
+        treaty,
+        pin.lower(),
+        state,
+        every_s=every_s,
+        once=once,
+        metrics_port=metrics_port,
+        as_json=form is Format.JSON,
+    )
+    raise typer.Exit(code)
+
+
 @app.command(epilog="Example: brakeline audit vectors --out docs/spec/vectors")
 def vectors(
     out: Annotated[Path, typer.Option(help="Directory to write into; made if absent.")] = Path("docs/spec/vectors"),
@@ -160,22 +196,6 @@ def _show(report: AuditReport, form: Format) -> None:
     from rich.console import Console
 
     render(report, Console(soft_wrap=True, highlight=False))
-
-
-def _write_evidence(bundles: list[Bundle], directory: Path) -> list[Path]:
-    """Write each bundle under a name that its content gives it, so that equal ones are one file."""
-    from hashlib import sha256
-
-    from brakeline.audit.evidence.bundle import SUFFIX, render
-
-    directory.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for bundle in bundles:
-        data = render(bundle)
-        name = f"{bundle.act}-{bundle.about.replace('/', '_')}-{sha256(data).hexdigest()[:8]}{SUFFIX}"
-        (directory / name).write_bytes(data)
-        paths.append(directory / name)
-    return sorted(set(paths))
 
 
 def _write_html(report: AuditReport, path: Path, command: str) -> None:

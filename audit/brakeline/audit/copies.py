@@ -101,13 +101,18 @@ def quorum_gap(copy: Copy, document: TreatyDocument) -> Problem | None:
     )
 
 
-def read_copy(copy: Copy, take: Take, progress: Progress | None = None) -> None:
-    """Verify every entry of *copy* and pass it to *take*; stops at the first divergence, which the copy then names."""
+def read_copy(
+    copy: Copy, take: Take, progress: Progress | None = None, *, start: int = 0, previous: bytes | None = None
+) -> None:
+    """Verify every entry of *copy* and pass it to *take*; stops at the first divergence, which the copy then names.
+
+    Reading goes on at *start* where *previous* is the digest of the entry before, which was read earlier.
+    """
     if copy.reader is None:
         return
-    index, newest = -1, None
+    index, newest = start - 1, copy.report.newest_ms
     try:
-        for entry in copy.reader.entries(progress=progress):
+        for entry in copy.reader.entries(start, previous=previous, received_at_ms=newest or 0, progress=progress):
             index, newest = entry.index, entry.received_at_ms
             copy.counts[entry.kind.name.lower()] += 1
             take(entry)

@@ -75,7 +75,13 @@ def audit_sources(
                 copy.fail(LogState.UNREADABLE, Problem.of(error))
             copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
         given = None if receipts is None else read_receipts(receipts, copies, document)
-        return _judge(copies, document, pin, as_of_ms, given, evidence if evidence is not None else [])
+        report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
+        if evidence is None:
+            return report
+        evidence += _forks(copies, document)
+        evidence += given.bundles if given is not None else ()
+        lost = tuple(gather(findings, copies, document, evidence))
+        return replace(report, unchecked=(*lost, *report.unchecked))
 
 
 def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -112,16 +118,20 @@ def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Prog
     return Replayed(copy, replay.close())
 
 
-def _judge(
+def weigh(
     copies: Sequence[Replayed],
     document: TreatyDocument,
     pin: str,
-    as_of_ms: int | None,
-    receipts: ReceiptsRead | None,
-    evidence: list[Bundle],
-) -> AuditReport:
+    *,
+    as_of_ms: int | None = None,
+    receipts: ReceiptsRead | None = None,
+) -> tuple[AuditReport, tuple[Finding, ...]]:
+    """Judge *copies* together: the report, and the findings in it as the rules gave them.
+
+    Args: as :func:`audit_sources`; *receipts* have been held against the copies.
+    """
     gaps: list[Problem] = []
-    evidence += _compare(copies, document)
+    _compare(copies)
     kept = _largest(copies)
     newest = max((facts.newest_ms for facts in kept.values()), default=-1)
     instant = newest if as_of_ms is None else as_of_ms
@@ -132,11 +142,8 @@ def _judge(
         gap = quorum_gap(item.copy, document)
         gaps += [gap] if gap is not None else []
     judged = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
-    if receipts is not None:
-        gaps += receipts.open
-        evidence += receipts.bundles
-    gaps += _gather(judged.findings, copies, document, evidence)
-    return AuditReport(
+    gaps += receipts.open if receipts is not None else ()
+    report = AuditReport(
         pin=pin,
         treaty=(document.name, document.version),
         as_of_ms=None if instant < 0 else instant,
@@ -147,25 +154,10 @@ def _judge(
         levels=tuple(Level(item.name, item.state, item.sentence, item.figures) for item in judged.levels),
         receipts=None if receipts is None else receipts.counts,
     )
+    return report, judged.findings
 
 
-def _compare(copies: Sequence[Replayed], document: TreatyDocument) -> Iterator[Bundle]:
-    """Hold copies of one log against each other (one must be a prefix of the other); yield evidence where it is not."""
-    for place, first in enumerate(copies):
-        for second in copies[place + 1 :]:
-            if first.copy.report.origin != second.copy.report.origin:
-                continue
-            fork = compare_copies(first.copy, second.copy)
-            if fork is None:
-                continue
-            first.copy.fail(LogState.MISCONDUCT, fork)
-            second.copy.fail(LogState.MISCONDUCT, fork)
-            if first.copy.reader is not None and second.copy.reader is not None:
-                bundle = fork_of_copies(first.copy.reader, second.copy.reader, document.digest)
-                yield from () if bundle is None else (bundle,)
-
-
-def _gather(
+def gather(
     findings: Sequence[Finding], copies: Sequence[Replayed], document: TreatyDocument, evidence: list[Bundle]
 ) -> Iterator[Problem]:
     """Append the bundles of *findings* to *evidence*; yield what could not be made."""
@@ -182,6 +174,31 @@ def _gather(
             )
         else:
             evidence += () if bundle is None else (bundle,)
+
+
+def _pairs(copies: Sequence[Replayed]) -> Iterator[tuple[Copy, Copy]]:
+    """Yield every two copies of one log."""
+    for place, first in enumerate(copies):
+        for second in copies[place + 1 :]:
+            if first.copy.report.origin == second.copy.report.origin:
+                yield first.copy, second.copy
+
+
+def _compare(copies: Sequence[Replayed]) -> None:
+    """Hold copies of one log against each other: one must be a prefix of the other."""
+    for first, second in _pairs(copies):
+        fork = compare_copies(first, second)
+        if fork is not None:
+            first.fail(LogState.MISCONDUCT, fork)
+            second.fail(LogState.MISCONDUCT, fork)
+
+
+def _forks(copies: Sequence[Replayed], document: TreatyDocument) -> Iterator[Bundle]:
+    """Yield the evidence that two copies of one log cannot both be true."""
+    for first, second in _pairs(copies):
+        if first.reader is not None and second.reader is not None and compare_copies(first, second) is not None:
+            bundle = fork_of_copies(first.reader, second.reader, document.digest)
+            yield from () if bundle is None else (bundle,)
 
 
 def _largest(copies: Sequence[Replayed]) -> dict[str, Facts]:

@@ -65,13 +65,19 @@ class LogReader:
         return self.checkpoint.size
 
     def entries(
-        self, start: int = 0, *, previous: bytes | None = None, progress: Progress | None = None
+        self,
+        start: int = 0,
+        *,
+        previous: bytes | None = None,
+        received_at_ms: int = 0,
+        progress: Progress | None = None,
     ) -> Iterator[Entry]:
         """Yield the verified entries from *start* on, in order.
 
         Args:
             start: first index; when it is not 0, *previous* is the SHA-256 of the entry before it.
             previous: what entry *start* must name as its predecessor.
+            received_at_ms: the time of the entry before, which entry *start* may not precede.
             progress: told after every bundle.
 
         Raises:
@@ -82,7 +88,7 @@ class LogReader:
         if start and previous is None:
             raise ValueError("reading from the middle needs the digest of the entry before")
         link = first_previous(self.checkpoint.origin) if previous is None else previous
-        received = 0
+        received = received_at_ms
         self._check_root()
         for ref in bundles(self.size, start):
             first = ref.n * TILE_WIDTH

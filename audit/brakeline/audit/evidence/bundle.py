@@ -7,9 +7,13 @@ is elsewhere, and hashes in hex. Nothing here is verified; :mod:`brakeline.audit
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.export import write_file
 from brakeline.treaty.statements import Digest, HostName, Model, to_json
 from brakeline.treaty.strictjson import canonical, parse_object
 from pydantic import Field, StrictStr, TypeAdapter, ValidationError
@@ -136,6 +140,17 @@ _ADAPTER: TypeAdapter[Bundle] = TypeAdapter(Annotated[Bundle, Field(discriminato
 def render(bundle: Bundle) -> bytes:
     """Return the file's bytes: canonical JSON and a newline."""
     return canonical(to_json(bundle)) + b"\n"
+
+
+def write_bundles(bundles: Iterable[Bundle], directory: Path) -> list[Path]:
+    """Write *bundles* below *directory* (made when there are any), named by content: equal ones are one file."""
+    paths: set[Path] = set()
+    for bundle in bundles:
+        data = render(bundle)
+        name = f"{bundle.act}-{bundle.about.replace('/', '_')}-{hashlib.sha256(data).hexdigest()[:8]}{SUFFIX}"
+        write_file(directory / name, data, durable=True)
+        paths.add(directory / name)
+    return sorted(paths)
 
 
 def parse(data: bytes) -> Bundle:

@@ -1,0 +1,141 @@
+"""Follow one log: mirror what is new, replay it, and notice when it falls silent, stops growing or shows another past.
+
+A fork is caught here because the mirror never goes back: a checkpoint that does not contain what was mirrored before
+is signed by the log's own key, and so are the two together evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from brakeline.audit.copies import Copy, Replayed, open_copy, read_copy
+from brakeline.audit.evidence.bundle import Fork
+from brakeline.audit.evidence.make import fork_of_copies
+from brakeline.audit.report import LogReport, LogState, Problem
+from brakeline.ledger.errors import BrakelineError, DivergenceError, ForkError
+from brakeline.ledger.mirror import Mirror
+from brakeline.ledger.reader import LogReader
+from brakeline.ledger.source import DirectorySource, Source, opened
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.replay import LogReplay
+
+Progress = Callable[[str, int, int], None]
+"""Told (source, entries done, entries in all) while much is read."""
+
+
+class Follower:
+    """One log, from the address that the auditor gave.
+
+    Attributes:
+        source: the address or directory.
+        answered_ms, grown_ms: the watcher's clock when the source last answered, and when it last showed more entries.
+        problem: why the last look failed, None when it did not.
+        fork: evidence of a fork seen between two looks.
+    """
+
+    def __init__(self, source: str, document: TreatyDocument, copies: Path, now_ms: int) -> None:
+        """Follow *source*; its mirror goes into a folder of the log's name below *copies*."""
+        self.source = source
+        self.answered_ms = now_ms
+        self.grown_ms = now_ms
+        self.problem: Problem | None = None
+        self.fork: Fork | None = None
+        self._document = document
+        self._copies = copies
+        self._copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
+        self._mirror: Mirror | None = None
+        self._replay: LogReplay | None = None
+        self._fed = 0
+        self._previous: bytes | None = None
+
+    @property
+    def replayed(self) -> Replayed:
+        """What was read so far and what it shows, as the audit takes it."""
+        return Replayed(self._copy, None if self._replay is None else self._replay.close())
+
+    @property
+    def size(self) -> int:
+        """Entries replayed."""
+        return self._fed
+
+    def look(self, now_ms: int, progress: Progress | None = None) -> None:
+        """Take what the log has that is new. Nothing is raised for what a source does: it is in the attributes."""
+        self.problem = None
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(opened(self.source))
+                shown = open_copy(source, self._document)
+                if shown.reader is None:
+                    self.problem = shown.report.divergence
+                    return
+                self.answered_ms = now_ms
+                self._take(source, shown, now_ms, progress)
+            except ForkError as error:
+                self._forked(source, error)
+            except DivergenceError as error:
+                self.problem = Problem.of(error, error.index)
+            except BrakelineError as error:
+                self.problem = Problem.of(error)
+
+    def _take(self, source: Source, shown: Copy, now_ms: int, progress: Progress | None) -> None:
+        verifier = self._document.verifier_by_origin(shown.report.origin)
+        if verifier is None or self._copy.report.origin not in ("", verifier.origin):
+            self.problem = Problem(
+                "source-changed", "the address shows another log now", self._copy.report.origin, shown.report.origin
+            )
+            return
+        directory = self._copies / verifier.origin
+        if self._mirror is None:
+            self._mirror = Mirror(directory, verifier.log_key)
+        before = self._mirror.size
+        told = None if progress is None else lambda done, size: progress(self.source, done, size)
+        try:
+            self._mirror.update(source, told)
+        finally:  # what was mirrored in an earlier life is judged also when the source now shows something else
+            if self._mirror.size:
+                self._judge(DirectorySource(directory))
+        if self._mirror.size > before:
+            self.grown_ms = now_ms
+
+    def _judge(self, copy: DirectorySource) -> None:
+        """Replay the entries that are new in the mirror; a log that has diverged once is not read on."""
+        if self._copy.report.divergence is not None:
+            return
+        fresh = open_copy(copy, self._document)
+        fresh.counts = self._copy.counts
+        fresh.report = replace(fresh.report, source=self.source, newest_ms=self._copy.report.newest_ms)
+        self._copy = fresh
+        if fresh.reader is None:
+            return
+        if self._replay is None:
+            self._replay = LogReplay(self._document, fresh.report.origin, self._root_at)
+        read_copy(fresh, self._replay.feed, start=self._fed, previous=self._previous)
+        if fresh.report.state is LogState.REPRODUCED:
+            try:
+                self._replay.finish()
+            except BrakelineError as error:
+                fresh.fail(LogState.MISCONDUCT, Problem.of(error, fresh.reader.size - 1))
+        if fresh.reader.size > self._fed and fresh.report.divergence is None:
+            self._fed = fresh.reader.size
+            self._previous = fresh.reader.entry_at(self._fed - 1).digest
+
+    def _root_at(self, size: int) -> bytes:
+        reader = self._copy.reader
+        if reader is None:
+            raise ValueError("a log that was not read has no root")
+        return reader.root_at(size)
+
+    def _forked(self, source: Source, error: ForkError) -> None:
+        """Make the evidence while the source still shows its other history."""
+        self.problem = Problem.of(error)
+        verifier = self._document.verifier_by_origin(error.origin)
+        if self.fork is not None or verifier is None:
+            return
+        mine = LogReader(DirectorySource(self._copies / error.origin), verifier.log_key)
+        try:
+            self.fork = fork_of_copies(mine, LogReader(source, verifier.log_key), self._document.digest)
+        except BrakelineError as lost:
+            self.problem = replace(self.problem, fix=f"{self.problem.fix} (no bundle: {lost.message})")
