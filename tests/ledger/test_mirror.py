@@ -109,6 +109,40 @@ def test_an_update_that_breaks_anywhere_leaves_the_older_copy_and_is_taken_up_ag
     assert reads >= 6
 
 
+def test_a_first_copy_that_broke_off_is_continued_and_what_it_left_is_not_fetched_again(tmp_path: Path) -> None:
+    grow(tmp_path / "source", 2_000)
+    failed = Failing(tmp_path / "source", 12)
+    with pytest.raises(SourceError):
+        Mirror(tmp_path / "copy", KEY).update(failed)
+    left = {path for path in log_files(tmp_path / "copy") if "entries" in path}
+    assert len(left) >= 2
+    source = Counting(tmp_path / "source")
+    mirror = Mirror(tmp_path / "copy", KEY)
+    assert (mirror.size, mirror.note) == (0, None)
+    assert mirror.update(source) == 2_000
+    assert not left & set(source.asked)
+    assert held(tmp_path / "copy") == list(range(2_000))
+    assert log_files(tmp_path / "copy") == log_files(tmp_path / "source")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "another history", "unreadable"])
+def test_what_was_left_and_does_not_verify_is_fetched_again(tmp_path: Path, damage: str) -> None:
+    source = grow(tmp_path / "source", 700)
+    bundle = tmp_path / "copy" / "tile" / "entries" / "000"
+    bundle.parent.mkdir(parents=True)
+    if damage == "unreadable":
+        bundle.write_bytes(bytes(20_000_000))
+    else:
+        grow(tmp_path / "other", 700, "entry" if damage == "flipped" else "forged")
+        shutil.copy(tmp_path / "other" / "tile" / "entries" / "000", bundle)
+        if damage == "flipped":
+            data = bytearray(bundle.read_bytes())
+            data[5_000] ^= 1
+            bundle.write_bytes(data)
+    assert Mirror(tmp_path / "copy", KEY).update(source) == 700
+    assert held(tmp_path / "copy") == list(range(700))
+
+
 @pytest.mark.parametrize("point", ["bundles", "tiles"])
 def test_a_crash_before_the_checkpoint_leaves_the_older_copy(tmp_path: Path, point: str) -> None:
     """What a kill leaves: new files beside the old checkpoint."""

@@ -170,6 +170,12 @@ def test_the_public_side_serves_immutable_tiles_and_an_uncached_checkpoint(alone
                 assert tile.headers["content-type"] == "application/octet-stream"
                 leaves = b"".join(leaf_hash(entry) for entry in decode_bundle(bundle.content, width))
                 assert tile.content == leaves
+            raw = await world.get(verifier, entries_path(0, 3), {"Accept-Encoding": "identity"})
+            assert ("content-encoding" in raw.headers, raw.headers["vary"]) == (False, "Accept-Encoding")
+            packed = await world.get(verifier, entries_path(0, 3), {"Accept-Encoding": "gzip"})
+            assert packed.headers["content-encoding"] == "gzip"
+            assert packed.content == raw.content
+            assert int(packed.headers["content-length"]) < len(raw.content)
             for path in ("tile/0/000", "tile/entries/001.p/1", "tile/0/000.p/255", "tile/9/000", "tile/x", "nowhere"):
                 assert (await world.get(verifier, path)).status_code == 404, path
             metrics = (await world.get(verifier, "metrics")).text

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import apsw
+import httpx
 import pytest
 from brakeline.ledger.checkpoint import Checkpoint, add_signatures, open_checkpoint, sign_checkpoint
 from brakeline.ledger.merkle import EMPTY_ROOT, Frontier, consistency_proof, leaf_hash
 from brakeline.ledger.note import NoteSignature
 from brakeline.verifier.errors import VerifierError
 from brakeline.verifier.witness import MAX_PROOF, TYPE_SIZE, Answer, Request, Witness, render_request
-from brakeline.verifier.witness_store import WitnessStore
+from brakeline.verifier.witness_store import Witnessed, WitnessStore
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import cast
+from tests.verifier.world import World, treaty
 
 ORIGIN, STRANGER = cast.VERIFIERS[0], "stranger.example"
 LOG = cast.vkey(ORIGIN, "log")
@@ -152,7 +157,7 @@ def test_signatures_of_strangers_are_ignored_and_not_kept(witness: Witness) -> N
         b"old 0\n" + (b"A" * 43 + b"=\n") * (MAX_PROOF + 1) + b"\n" + TREE.note(3),
         b"old 0\r\n\r\n" + TREE.note(3),
         b"old 0\n\nno note",
-        b"old 0\n\n" + TREE.note(3) + b" " * 70_000,
+        b"old 0\n\n" + TREE.note(3) + b" " * 140_000,
     ],
 )
 def test_what_is_no_request_is_bad(witness: Witness, body: bytes) -> None:
@@ -202,3 +207,81 @@ def test_an_error_of_the_store_answers_nothing_and_remembers_nothing(store: Witn
         store.swap(ORIGIN, fails)
     assert witness.remembers(ORIGIN) is None
     assert witness.add_checkpoint(TREE.request(0, 7)).status == 200
+
+
+def test_a_checkpoint_with_sixteen_signatures_of_post_quantum_size_is_cosigned(witness: Witness) -> None:
+    strangers = [NoteSignature(f"stranger-{i}.example", b"abcd", bytes([i]) * 4_900) for i in range(16)]
+    note = add_signatures(TREE.note(9), strangers)
+    witness.add_checkpoint(TREE.request(0, 7))
+    proof = consistency_proof(7, 9, lambda level, index: TREE.hashes[level, index])
+    body = render_request(Request(7, tuple(proof), note))
+    assert len(body) > 100_000
+    assert witness.add_checkpoint(body).status == 200
+
+
+def test_over_http_every_status_of_the_specification_with_its_type_and_body(tmp_path: Path) -> None:
+    """A witness that serves before its own log does, asked about another log of the treaty."""
+
+    async def scenario() -> None:
+        two = World(tmp_path, treaty(2))
+        own = two.document.verifiers[1]
+        server = two.server(1)
+        url = await server.start_witness()
+        known = f"{url}/{hashlib.sha256(ORIGIN.encode()).hexdigest()}/checkpoint"
+        plain = "text/plain; charset=utf-8"
+        forged = TREE.note(9, STRANGER).replace(STRANGER.encode(), ORIGIN.encode())
+        try:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(known)).status_code == 404
+
+                async def post(body: bytes) -> tuple[int, str, bytes]:
+                    answer = await client.post(f"{url}/add-checkpoint", content=body)
+                    assert answer.headers["cache-control"] == "no-store"
+                    return answer.status_code, answer.headers["content-type"], answer.content
+
+                status, kind, body = await post(TREE.request(0, 7))
+                assert (status, kind) == (200, plain)
+                opened = open_checkpoint(TREE.note(7) + body, LOG, [own.witness_key])
+                assert list(opened.cosignatures) == [own.witness_key]
+                assert body.count(b"\n") == 1
+                assert body.startswith("\u2014 ".encode())
+                held = (await client.get(known)).content
+                assert held == TREE.note(7) + body  # the log's signature and the very line that was answered
+                assert await post(TREE.request(0, 9)) == (409, "text/x.tlog.size", b"7\n")
+                assert await post(TREE.request(5, 9)) == (409, "text/x.tlog.size", b"7\n")
+                for wrong, body in (
+                    (400, b"old 10\n\n" + TREE.note(9)),
+                    (400, b"old 7\n\n"),
+                    (400, b"old 7\n\n" + b" " * 200_000),
+                    (403, render_request(Request(7, (), forged))),
+                    (404, render_request(Request(7, (), TREE.note(9, STRANGER)))),
+                    (422, FORK.request(7, 9)),
+                    (422, render_request(Request(7, (), FORK.note(7)))),
+                ):
+                    assert (await post(body))[:2] == (wrong, plain), wrong
+                assert (await client.get(f"{url}/add-checkpoint")).status_code == 405
+                assert (await client.get(known)).content == held
+                assert (await post(TREE.request(7, 9)))[0] == 200
+        finally:
+            await server.stop()
+
+    asyncio.run(scenario())
+
+
+def test_after_a_write_that_failed_the_memory_is_opened_anew(tmp_path: Path) -> None:
+    """A full disk: nothing is answered, nothing is forgotten, and it goes on when there is room."""
+    opened: list[apsw.Connection] = []
+    apsw.connection_hooks.append(opened.append)
+    try:
+        store = WitnessStore(tmp_path / "witness.sqlite")
+        witness = make(store)
+        assert witness.add_checkpoint(TREE.request(0, 7)).status == 200
+        opened[-1].pragma("max_page_count", 1)
+        with pytest.raises(VerifierError, match="witness-store"):
+            store.swap(ORIGIN, lambda _: Witnessed(9, bytes(32), bytes(600_000)))
+        assert witness.add_checkpoint(TREE.request(0, 9)) == Answer(409, b"7\n", TYPE_SIZE)
+        assert witness.add_checkpoint(TREE.request(7, 9)).status == 200
+        assert len(opened) == 2
+        store.close()
+    finally:
+        apsw.connection_hooks.remove(opened.append)

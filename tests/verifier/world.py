@@ -211,10 +211,10 @@ async def until(condition: object, seconds: float = 20.0) -> None:
         await asyncio.sleep(0.02)
 
 
-async def get(verifier: Running, path: str) -> httpx.Response:
+async def get(verifier: Running, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """Read *path* of a verifier's HTTP side."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        return await client.get(f"{verifier.addresses['http']}/{path}")
+        return await client.get(f"{verifier.addresses['http']}/{path}", headers=headers)
 
 
 def chain(document: TreatyDocument, count: int = 1) -> list[Envelope]:

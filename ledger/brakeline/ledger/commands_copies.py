@@ -120,8 +120,9 @@ def _tell(format: Format, restored: Restored, directory: Path) -> None:  # noqa:
         to_do = "start the verifier: before it signs, it asks the witnesses what they remember of this log"
     elif signed is None:
         to_do = (
-            f"put the checkpoint store back too ({directory / 'checkpoint.sqlite'}): without it nobody knows what was"
-            " signed, and the log refuses to be signed (store-forgotten)"
+            f"put the checkpoint store back too ({directory / 'checkpoint.sqlite'}), or, when it is lost, have the"
+            " witnesses asked (`brakeline verifier recover-checkpoint`): without it nobody knows what was signed, and"
+            " the log refuses to be signed (store-forgotten)"
         )
     else:
         to_do = (

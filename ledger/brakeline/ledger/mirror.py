@@ -2,8 +2,10 @@
 
 One :meth:`Mirror.update` looks at the source once: its checkpoint (signature, and the witness quorum when a policy is
 given), then only the tiles and bundles that are new. New entries are verified against the new root *together with* the
-copy held so far, and only then written: bundles, hash tiles, and last the checkpoint, each synced; so a crash leaves
-an older copy. What this module says it holds, it holds on disk.
+copy held so far, and only then written: bundles and full hash tiles as they come, partial tiles, and last the
+checkpoint, each synced; so a crash leaves an older copy. What an interrupted update left behind is not fetched again:
+the next one reads it from disk, verifies it like everything else, and fetches it only when it does not verify. What
+this module says it holds, it holds on disk.
 
 A source that shows a history inconsistent with the copy held raises :class:`~brakeline.ledger.errors.ForkError` with
 both signed checkpoints. A source that cannot prove what it shows is merely unreadable.
@@ -11,7 +13,8 @@ both signed checkpoints. A source that cannot prove what it shows is merely unre
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
@@ -22,7 +25,7 @@ from brakeline.ledger.note import MAX_NOTE
 from brakeline.ledger.policy import Policy
 from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import CHECKPOINT, DirectorySource, Source, read_checkpoint, read_ref
-from brakeline.ledger.tiles import TILE_WIDTH, TileRef, bundles, decode_bundle, encode_bundle, tree_tiles
+from brakeline.ledger.tiles import TILE_WIDTH, TileRef, bundles, decode_bundle, encode_bundle
 from brakeline.ledger.treebuilder import TileBuilder
 from brakeline.ledger.vkey import VKey
 
@@ -87,7 +90,7 @@ class Mirror:
             raise ForkError(self._key.name, self._note, note)
         before = self.size
         if new.size > before:
-            self._extend(reader, before, progress)
+            self._resume(source, reader, before, progress)
         if note != self._note:
             write_file(self._directory / CHECKPOINT, note, durable=True)
             self._note = note
@@ -112,19 +115,31 @@ class Mirror:
             raise ForkError(self._key.name, self._note, note)
         return 0
 
+    def _resume(self, source: Source, reader: LogReader, before: int, progress: Progress | None) -> None:
+        """Extend the copy, beginning with what an interrupted update left on disk."""
+        left = _Left(source, self._directory)
+        if left.holds(TileRef(None, before // TILE_WIDTH)):
+            try:
+                self._extend(LogReader(left, self._key, note=reader.note), before, progress)
+            except DivergenceError:
+                pass  # damaged, or of a history that was never taken: everything is fetched
+            else:
+                return
+        self._extend(reader, before, progress)
+
     def _extend(self, reader: LogReader, before: int, progress: Progress | None) -> None:
         builder = self._builder.copy()
         previous = self._previous
-        tiles: dict[TileRef, bytes] = {}
         pending: list[Entry] = []
         held = self._tail(before)
         for entry in reader.entries(before, previous=previous, progress=progress):
             pending.append(entry)
             if (entry.index + 1) % TILE_WIDTH == 0 or entry.index + 1 == reader.size:
-                tiles |= builder.extend([item.leaf_hash for item in pending])
+                tiles = builder.extend([item.leaf_hash for item in pending])
                 n = entry.index // TILE_WIDTH
                 bundle = [*held, *(item.encode() for item in pending)]
                 write_file(self._directory / TileRef(None, n, len(bundle)).path, encode_bundle(bundle), durable=True)
+                self._write({ref: data for ref, data in tiles.items() if ref.width == TILE_WIDTH})
                 previous, pending, held = entry.digest, [], []
         if builder.root() != reader.checkpoint.root:
             raise DivergenceError(
@@ -133,9 +148,12 @@ class Mirror:
                 expected=reader.checkpoint.root.hex(),
                 found=builder.root().hex(),
             )
-        for ref in tree_tiles(builder.size, before):
-            write_file(self._directory / ref.path, tiles[ref], durable=True)
+        self._write(builder.partial())
         self._builder, self._previous = builder, previous
+
+    def _write(self, tiles: Mapping[TileRef, bytes]) -> None:
+        for ref, data in tiles.items():
+            write_file(self._directory / ref.path, data, durable=True)
 
     def _tail(self, size: int) -> list[bytes]:
         """The entries of the unfinished bundle of a log of *size* entries."""
@@ -168,3 +186,27 @@ class Mirror:
                 fix="delete this directory; it is fetched again",
             ) from None
         self._note = note
+
+
+class _Left:
+    """A source whose full tiles and bundles are read from our own directory where an interrupted update left some."""
+
+    def __init__(self, source: Source, directory: Path) -> None:
+        self._source = source
+        self._local = DirectorySource(directory)
+        self._directory = directory
+        self.name = source.name
+        self.close = source.close
+
+    def holds(self, ref: TileRef) -> bool:
+        """Whether *ref* was left on disk."""
+        return (self._directory / ref.path).is_file()
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """Return what was left, or what the source has (see :class:`~brakeline.ledger.source.Source`)."""
+        if path.startswith("tile/") and ".p/" not in path:
+            with suppress(SourceError):  # it is as good as gone
+                data = self._local.read(path, limit)
+                if data is not None:
+                    return data
+        return self._source.read(path, limit)

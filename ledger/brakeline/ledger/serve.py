@@ -47,7 +47,8 @@ WRITE_S = 30.0
 DRAIN_S = 5.0
 """How long answers under way may take to end after SIGTERM."""
 _PIECE = 256 * 1024
-_COMPRESS_FROM = 1024
+COMPRESS_FROM = 1024
+"""Bytes of a bundle from which on it is compressed for readers that take gzip."""
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
     b"Cache-Control: no-store\r\nConnection: close\r\n\r\n"
@@ -233,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: HTTPStatus, kind: str, cache: str, data: bytes) -> None:
         bundle = status is HTTPStatus.OK and self.path.startswith("/tile/entries/")
-        packed = bundle and len(data) >= _COMPRESS_FROM and _takes_gzip(self.headers.get("Accept-Encoding", ""))
+        packed = bundle and len(data) >= COMPRESS_FROM and takes_gzip(self.headers.get("Accept-Encoding", ""))
         if packed:
             data = gzip.compress(data, compresslevel=1, mtime=0)
         self.send_response(status)
@@ -280,7 +281,7 @@ class _Incoming(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
-def _takes_gzip(header: str) -> bool:
+def takes_gzip(header: str) -> bool:
     """Whether an Accept-Encoding header names gzip and does not rule it out."""
     for item in header.lower().split(","):
         coding, _, weight = item.replace(" ", "").partition(";")

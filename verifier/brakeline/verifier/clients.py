@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import httpx
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.note import MAX_NOTE
 from brakeline.ledger.vkey import VKey
 from brakeline.verifier.witness import Answer, Witness
 
-MAX_ANSWER = 64 * 1024
-"""Bytes read of any answer of another verifier's witness."""
+MAX_ANSWER = MAX_NOTE
+"""Bytes read of any answer of another verifier's witness: signature lines, or a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,21 @@
 
 Source: https://c2sp.org/tlog-tiles. Tiles and bundles are immutable and say so to caches; ``/checkpoint`` must never
 be cached. Only what the published checkpoint covers is served: a partial tile of any width up to it, so that a tile
-once served never changes. Nothing here needs an identity: what is public is public, and a checkpoint authenticates
-itself. TLS, where a treaty wants it, is a reverse proxy's.
+once served never changes. Bundles of entries are compressed for readers that take gzip. Nothing here needs an
+identity: what is public is public, and a checkpoint authenticates itself. TLS, where a treaty wants it, is a reverse
+proxy's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from brakeline.ledger.errors import BrakelineError, LedgerError
+from brakeline.ledger.serve import COMPRESS_FROM, takes_gzip
 from brakeline.verifier.metrics import CONTENT_TYPE as METRICS_TYPE
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication
@@ -69,7 +72,13 @@ def make_app(pages: Pages) -> Starlette:
             return _text(404, str(error))
         if data is None:
             return _text(404, "not in the published tree")
-        return Response(data, media_type=TYPE_TILE, headers=IMMUTABLE)
+        if not path.startswith("tile/entries/"):
+            return Response(data, media_type=TYPE_TILE, headers=IMMUTABLE)
+        headers = {**IMMUTABLE, "Vary": "Accept-Encoding"}
+        if len(data) >= COMPRESS_FROM and takes_gzip(request.headers.get("accept-encoding", "")):
+            data = await asyncio.to_thread(gzip.compress, data, 1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return Response(data, media_type=TYPE_TILE, headers=headers)
 
     async def add_checkpoint(request: Request) -> Response:
         body = await _bounded(request)

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import ForkError
+from brakeline.ledger.export import write_file
 from brakeline.ledger.mirror import Mirror
 from brakeline.ledger.policy import Policy
 from brakeline.ledger.source import HttpSource
@@ -54,7 +55,7 @@ class MirrorCopy:
             self._mirror.update(self._source)
         except ForkError as error:
             if not self._fork.exists():
-                self._fork.write_bytes(error.first + b"\n" + error.second)
+                write_file(self._fork, error.first + b"\n" + error.second, durable=True)
             raise
 
     def entries(self, start: int, stop: int) -> list[Entry]:

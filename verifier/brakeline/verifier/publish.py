@@ -251,8 +251,8 @@ async def _stop(
 def _cosignature(note: bytes, answer: bytes, log_key: VKey, witness: VKey) -> tuple[NoteSignature, int]:
     """Return the witness's verified cosignature in *answer* and its time (s); lines of unknown keys are ignored."""
     opened = open_checkpoint(note + answer, log_key, [witness])
-    if witness not in opened.cosignatures:
-        raise OSError("a witness answered 200 without a cosignature of its own")
+    if not opened.cosignatures.get(witness):  # nor may its time be zero
+        raise OSError("a witness answered 200 without a dated cosignature of its own")
     lines = (line for line in opened.note.signatures if (line.name, line.id) == (witness.name, witness.id))
     return max(lines, key=lambda line: line.signature[:8]), opened.cosignatures[witness]
 

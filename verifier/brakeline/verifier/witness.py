@@ -29,14 +29,14 @@ from brakeline.ledger import note as notes
 from brakeline.ledger.checkpoint import Checkpoint, add_signatures, cosign, open_checkpoint
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.errors import LedgerError
-from brakeline.ledger.note import Note
+from brakeline.ledger.note import MAX_NOTE, Note
 from brakeline.ledger.vkey import VKey
 from brakeline.verifier.witness_store import Witnessed, WitnessStore
 
-MAX_REQUEST = 64 * 1024
-"""Bytes of one request: 63 proof lines and a checkpoint with many signatures fit many times over."""
-
 MAX_PROOF = 63
+MAX_REQUEST = 32 + MAX_PROOF * 45 + MAX_NOTE
+"""Bytes of one request: the old size, 63 proof lines, and any checkpoint that is a note at all."""
+
 TYPE_SIZE = "text/x.tlog.size"
 TYPE_TEXT = "text/plain; charset=utf-8"
 _OLD = re.compile(rb"old (0|[1-9][0-9]{0,18})", re.ASCII)

@@ -1,8 +1,9 @@
 """What the witness remembers: for each log, the latest checkpoint it cosigned. A file of its own, apart from the log.
 
 Apart, because a log restored from backup must not take the witness's memory back with it. One row per origin, replaced
-by compare-and-swap inside one durable transaction (WAL, ``synchronous=FULL``), so that what was answered was stored
-first, and two requests never both start from the same size.
+by compare-and-swap inside one durable transaction, so that what was answered was stored first, and two requests never
+both start from the same size. The file is opened and settled as the log's own stores are
+(:func:`~brakeline.ledger.sqlite_store.connect_writer`): what a failed sync left unwritten is never built upon.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
+from brakeline.ledger.errors import StoreError
+from brakeline.ledger.sqlite_store import connect_writer, translated
 from brakeline.verifier.errors import VerifierError
 
 _SCHEMA = """
@@ -35,23 +38,15 @@ class WitnessStore:
     """The witness's SQLite file. Any number of threads; one transaction at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file at *path*."""
+        """Open or create the file at *path* (StoreError ``store-*``)."""
         self._lock = threading.Lock()
         self._path = path
-        self._db = self._open()
-
-    def _open(self) -> apsw.Connection:
-        db = apsw.Connection(str(self._path))
-        db.set_busy_timeout(5_000)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            db.execute(f"PRAGMA {pragma}")
-        db.execute(_SCHEMA)
-        return db
+        self._open: apsw.Connection | None = connect_writer(path, _SCHEMA)
 
     def get(self, origin: str) -> Witnessed | None:
-        """Return what is remembered of the log *origin*."""
-        with self._lock:
-            return self._get(origin)
+        """Return what is remembered of the log *origin* (StoreError ``store-*``)."""
+        with self._lock, translated(self._path):
+            return _get(self._connection(), origin)
 
     def swap(self, origin: str, decide: Callable[[Witnessed | None], Witnessed | None]) -> Witnessed | None:
         """Let *decide* see the memory and store what it returns, atomically; durable when this returns.
@@ -61,38 +56,54 @@ class WitnessStore:
         Raises:
             VerifierError: ``witness-store`` when the disk does not take it: nothing may then be answered.
         """
-        after: Witnessed | None = None
         with self._lock:
             try:
-                with self._db:
-                    after = decide(self._get(origin))
-                    if after is not None:
-                        self._db.execute(
-                            "INSERT INTO witnessed VALUES(?, ?, ?, ?) ON CONFLICT(origin) DO UPDATE SET"
-                            " size = excluded.size, root = excluded.root, note = excluded.note",
-                            (origin, after.size, after.root, after.note),
-                        )
-            except apsw.Error as error:
-                self._reopen()
+                return _swap(self._connection(), origin, decide)
+            except (apsw.Error, StoreError) as error:
+                self._drop()
                 raise VerifierError(
                     code="witness-store",
                     message="the witness could not store a checkpoint, so it did not cosign it",
                     expected="a durable write",
                     found=str(error),
-                    fix="free space on the disk of witness.sqlite",
+                    fix="free space on the disk of witness.sqlite, or replace it",
                 ) from None
-        return after
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._db.close()
+            self._drop()
 
-    def _get(self, origin: str) -> Witnessed | None:
-        row = self._db.execute("SELECT size, root, note FROM witnessed WHERE origin = ?", (origin,)).fetchone()
-        return None if row is None else Witnessed(int(row[0]), bytes(row[1]), bytes(row[2]))
+    def _connection(self) -> apsw.Connection:
+        """Return the connection, opened anew after an I/O error, whose outcome is unknown."""
+        if self._open is None:
+            self._open = connect_writer(self._path, _SCHEMA)
+        return self._open
 
-    def _reopen(self) -> None:
-        """After an I/O error the outcome is unknown: drop the connection, so that the next read sees the disk."""
-        self._db.close(True)
-        self._db = self._open()
+    def _drop(self) -> None:
+        if self._open is not None:
+            self._open.close(True)
+        self._open = None
+
+
+def _swap(db: apsw.Connection, origin: str, decide: Callable[[Witnessed | None], Witnessed | None]) -> Witnessed | None:
+    db.execute("BEGIN IMMEDIATE")  # before the memory is read: another process, too, waits from here on
+    try:
+        after = decide(_get(db, origin))
+        if after is not None:
+            db.execute(
+                "INSERT INTO witnessed VALUES(?, ?, ?, ?) ON CONFLICT(origin) DO UPDATE SET"
+                " size = excluded.size, root = excluded.root, note = excluded.note",
+                (origin, after.size, after.root, after.note),
+            )
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return after
+
+
+def _get(db: apsw.Connection, origin: str) -> Witnessed | None:
+    row = db.execute("SELECT size, root, note FROM witnessed WHERE origin = ?", (origin,)).fetchone()
+    return None if row is None else Witnessed(int(row[0]), bytes(row[1]), bytes(row[2]))
