@@ -134,6 +134,23 @@ def misjudging(root: Path) -> Case:
     return case(world, root, "misjudging", world.logs[2])
 
 
+def misjudging_at_the_end(root: Path) -> Case:
+    """Signed between a heartbeat and its findings, which come later: what was signed by then convicts."""
+    world, (_, bad) = worlds._begin(None)
+    log = world.logs[2]
+    kept: list[bytes] = []
+    log.findings = lambda due: kept.extend(due) or []  # type: ignore[func-returns-value]
+    world.until(cast.START + cast.PERIOD + worlds.BEAT)
+    bad.report(0, missing=1)
+    world.beat()
+    (bundle,) = [item for item in found(world, root / "then") if item.act == "misjudging"]
+    for body in kept:
+        log.append(world.now_ms, Kind.FINDING, body)
+    log.findings = list
+    world.beat()
+    return Case(world, bundle, log.export(root / "now"), ())
+
+
 def misjudging_by_bytes(root: Path) -> Case:
     """An entry that is none, under the log's own signature."""
     world = worlds.honest()
@@ -202,6 +219,7 @@ MISDEEDS: dict[str, Callable[[Path], Case]] = {
     "fork, log grown": forking_behind,
     "fork, two copies": copies_that_differ,
     "misjudging": misjudging,
+    "misjudging, mended later": misjudging_at_the_end,
     "misjudging, no entry": misjudging_by_bytes,
     "omission": omitting,
     "backdating, early": dated(-10_000),

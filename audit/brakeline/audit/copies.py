@@ -102,17 +102,26 @@ def quorum_gap(copy: Copy, document: TreatyDocument) -> Problem | None:
 
 
 def read_copy(
-    copy: Copy, take: Take, progress: Progress | None = None, *, start: int = 0, previous: bytes | None = None
+    copy: Copy,
+    take: Take,
+    progress: Progress | None = None,
+    *,
+    start: int = 0,
+    previous: bytes | None = None,
+    stop: int | None = None,
 ) -> None:
     """Verify every entry of *copy* and pass it to *take*; stops at the first divergence, which the copy then names.
 
-    Reading goes on at *start* where *previous* is the digest of the entry before, which was read earlier.
+    Reading goes on at *start* where *previous* is the digest of the entry before, which was read earlier, and ends
+    before *stop* when that is given.
     """
     if copy.reader is None:
         return
     index, newest = start - 1, copy.report.newest_ms
     try:
         for entry in copy.reader.entries(start, previous=previous, received_at_ms=newest or 0, progress=progress):
+            if entry.index == stop:
+                break
             index, newest = entry.index, entry.received_at_ms
             copy.counts[entry.kind.name.lower()] += 1
             take(entry)

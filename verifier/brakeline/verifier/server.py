@@ -145,7 +145,7 @@ class VerifierServer:
         ]
         storage = await asyncio.to_thread(Storage, self._directory, own.log_key, self._signers.log)
         self._storage = storage
-        state = LogState(document, storage, self._judge, self._guard.stamp)
+        state = self._open_state(storage)
         announced = await asyncio.to_thread(state.boot)
         memory = boot.OwnLog(own.origin, own.log_key, state.size, storage.root_at)
         await boot.wait_for_memory(memory, self._witness, others, boot.memories_needed(document))
@@ -191,6 +191,10 @@ class VerifierServer:
         self._witness_store.close()
         if self._storage is not None:
             await asyncio.to_thread(self._storage.close)
+
+    def _open_state(self, storage: Storage) -> LogState:
+        """Return the log in *storage* with its meaning, not replayed yet."""
+        return LogState(self._terms.document, storage, self._judge, self._guard.stamp)
 
     def _publisher(self, storage: Storage, others: list[HttpWitness]) -> Publisher:
         own = self._terms.own
@@ -386,9 +390,14 @@ def _default_http(url: str) -> str:
 
 
 def run(
-    directory: Path, *, passphrase: bytes | None, on_ready: Callable[[dict[str, str]], None], log_level: str = "info"
+    directory: Path,
+    *,
+    passphrase: bytes | None,
+    on_ready: Callable[[dict[str, str]], None],
+    log_level: str = "info",
+    make: Callable[[Path, Config, Terms, Signers], VerifierServer] = VerifierServer,
 ) -> None:
-    """Serve the verifier of *directory* until SIGTERM or SIGINT.
+    """Serve the verifier of *directory* until SIGTERM or SIGINT; *make* makes the server of it.
 
     Raises:
         BrakelineError: a mistake in the directory, an address that is taken, a log that must not be signed.
@@ -397,7 +406,7 @@ def run(
     config = load_config(directory)
     terms = load_terms(directory, config)
     signers = load_signers(directory, config, terms.own, passphrase)
-    asyncio.run(_serve(VerifierServer(directory, config, terms, signers), on_ready))
+    asyncio.run(_serve(make(directory, config, terms, signers), on_ready))
 
 
 async def _serve(server: VerifierServer, on_ready: Callable[[dict[str, str]], None]) -> None:

@@ -33,6 +33,7 @@ from brakeline.ledger.proof import Receipt
 from brakeline.ledger.source import Source
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, authenticate
+from brakeline.treaty.bracket import bracket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import parse_heartbeat
@@ -186,17 +187,16 @@ def _backdating(bundle: Backdating, document: TreatyDocument) -> Proven:
     witnesses = [item.witness_key for item in document.verifiers]
     stated = open_stated(bundle.receipt.encode(), verifier.log_key, witnesses)
     entry, liars, skew = stated.entry(), document.quorum.liars, document.deadlines.skew_ms.value
-    times = sorted(stated.opened.cosignatures.values())
-    if entry.index == stated.checkpoint.size - 1 and len(times) > liars:
-        latest = times[liars] * 1000 + 999 + skew
-        if entry.received_at_ms > latest:
-            return _dated(bundle.about, entry, f"f + 1 witnesses had cosigned it by {latest} ms, skew included")
+    bounds = bracket(stated.opened.cosignatures.values(), liars, skew)
+    newest = entry.index == stated.checkpoint.size - 1
+    if bounds is not None and newest and entry.received_at_ms > bounds.no_later_ms:
+        return _dated(bundle.about, entry, f"f + 1 witnesses had cosigned it by {bounds.no_later_ms} ms, skew included")
     if entry.kind is Kind.HEARTBEAT and (note := parse_heartbeat(entry.body).checkpoint) is not None:
-        times = sorted(open_checkpoint(note.encode(), verifier.log_key, witnesses).cosignatures.values())
-        if len(times) > liars:
-            earliest = times[-1 - liars] * 1000 - skew
-            if entry.received_at_ms < earliest:
-                return _dated(bundle.about, entry, f"it embeds cosignatures made no earlier than {earliest} ms")
+        embedded = open_checkpoint(note.encode(), verifier.log_key, witnesses).cosignatures
+        bounds = bracket(embedded.values(), liars, skew)
+        if bounds is not None and entry.received_at_ms < bounds.no_earlier_ms:
+            why = f"it embeds cosignatures made no earlier than {bounds.no_earlier_ms} ms, skew included"
+            return _dated(bundle.about, entry, why)
     raise _nothing("a time outside what the cosignatures allow", f"entry {entry.index} at {entry.received_at_ms} ms")
 
 
@@ -243,12 +243,13 @@ def _omission(bundle: Omission, document: TreatyDocument, log: Source | None) ->
 def _misjudging(bundle: Misjudging, document: TreatyDocument, log: Source | None) -> Proven:
     stated = open_stated(bundle.receipt.encode(), _verifier(document, bundle.about).log_key)
     copy, replay = _mirror(log, document, bundle.about, stated)
-    read_copy(copy, replay.feed)
+    size = stated.checkpoint.size  # what the log had signed by then; what came later neither mends nor matters
+    read_copy(copy, replay.feed, stop=size)
     if copy.report.state is LogState.REPRODUCED:
         try:
             replay.finish()
         except BrakelineError as error:
-            copy.fail(LogState.MISCONDUCT, Problem.of(error, copy.report.size - 1))
+            copy.fail(LogState.MISCONDUCT, Problem.of(error, size - 1))
     found = copy.report.divergence
     if found is None:
         raise _nothing(f"an entry {stated.index} that the replay refuses", "a log that reproduces")
