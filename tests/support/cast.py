@@ -47,6 +47,14 @@ PERIOD = 4_000
 CHIPS = 2
 """Chips of class ``cpu-core`` at every site."""
 ZEROS = "0" * 64
+SHAPE: dict[str, JsonValue] = {
+    "work_flop_permille": 500,
+    "work_joules_permille": 800,
+    "training_flop_permille": 100,
+    "h_flop": "10000000000",
+    "h_joules": "400",
+}
+"""Parameters of ``activity-shape`` in the small treaty."""
 
 
 def signer(name: str, purpose: str = "statement") -> Signer:
@@ -66,8 +74,12 @@ def terms(**changes: JsonValue) -> JsonObject:
         ("equivocation", "referral", {}),
         ("imbalance", "discrepancy", {}),
         ("peak-exceeded", "discrepancy", {}),
-        ("threshold", "referral", {}),
-        ("energy-gap", "discrepancy", {"k_joules": "40", "h_joules": "400"}),
+        ("threshold", "referral", {"presumed_permille": 0}),
+        ("idle-compute", "discrepancy", {"idle_percent": 100, "maintenance_percent": 150}),
+        ("activity-shape", "discrepancy", SHAPE),
+        ("method-gap", "discrepancy", {"h_flop": "1000000000000"}),
+        ("muf", "discrepancy", {"k_permille": 100, "h_flop": "200000000000"}),
+        ("energy-gap", "discrepancy", {"k_joules": "40", "k_permille": 0, "h_joules": "400"}),
         ("missing-period", "discrepancy", {}),
         ("late", "note", {}),
         ("brake-breach", "referral", {}),

@@ -128,7 +128,7 @@ def test_accessors_find_what_the_document_names_and_nothing_else() -> None:
     assert TREATY.party("nobody.example") is None
     assert TREATY.third_party(cast.METER) is not None
     assert TREATY.lab("nobody.example") is None
-    assert TREATY.rule("muf") is None
+    assert TREATY.rule("no-such-rule") is None
     with pytest.raises(DocumentError, match="treaty-origin-unknown"):
         TREATY.witness_policy("nobody.example")
 
@@ -216,6 +216,10 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "imbalance",
         "peak-exceeded",
         "threshold",
+        "idle-compute",
+        "activity-shape",
+        "method-gap",
+        "muf",
         "energy-gap",
         "missing-period",
         "late",

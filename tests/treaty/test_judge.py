@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from brakeline.ledger.entry import Kind
@@ -13,44 +13,13 @@ from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LOG_RULES, LogJudge
 from brakeline.treaty.rule_table import RULES
 from brakeline.treaty.statements import Statement, UsageLine
-from brakeline.treaty.strictjson import JsonValue
+from brakeline.treaty.strictjson import JsonObject, JsonValue
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import cast
 from tests.support.cast import Author, line
-
-FULL = cast.CHIPS * cast.PERIOD
-"""Chip-milliseconds of a site in a period."""
-
-
-def digest(word: str) -> str:
-    return hashlib.sha256(word.encode()).hexdigest()
-
-
-def judge_of(statements: Iterable[Envelope | Statement], document: TreatyDocument | None = None) -> LogJudge:
-    judge = LogJudge(document or cast.document())
-    for index, item in enumerate(statements, start=1):
-        judge.add(index, Kind.STATEMENT, cast.read(item) if isinstance(item, Envelope) else item)
-    return judge
-
-
-def standing(statements: Iterable[Envelope | Statement], document: TreatyDocument | None = None) -> list[Finding]:
-    return list(judge_of(statements, document).standing().values())
-
-
-def site(name: str = cast.SITE) -> tuple[Author, Envelope]:
-    author = Author(name, cast.document())
-    return author, author.hold()
-
-
-def books(
-    author: Author, inventory: Envelope, period: int, *lines: UsageLine, advance: bool = True, rest: bool = True
-) -> Envelope:
-    """Books of *lines*; with *rest* an idle line makes them balance."""
-    booked = sum(time.value.value for item in lines for time in item.chip_ms)
-    idle = (line("idle", FULL - booked, workload="idle", joules="0"),) if rest and booked < FULL else ()
-    return author.use(period, inventory.digest, (*lines, *idle), advance=advance)
+from tests.support.judging import FULL, books, digest, judge_of, site, standing
 
 
 def test_every_log_rule_of_the_table_has_its_class() -> None:
@@ -135,8 +104,8 @@ def test_books_rest_on_the_sites_own_inventory_in_effect() -> None:
 def test_a_line_may_book_its_dense_peak_and_not_one_flop_more(method: str) -> None:
     author, inventory = site()
     peak = 100_000_000_000 * 1_000 // 1_000  # one chip-second
-    at_peak = books(author, inventory, 0, line("inference", 1_000, **{method: str(peak)}))
-    above = books(author, inventory, 1, line("inference", 1_000, workload="fast", **{method: str(peak + 1)}))
+    at_peak = books(author, inventory, 0, line("training", 1_000, **{method: str(peak)}))
+    above = books(author, inventory, 1, line("training", 1_000, workload="fast", **{method: str(peak + 1)}))
     (finding,) = standing([inventory, at_peak, above])
     assert (finding.rule, finding.period, finding.statements) == ("peak-exceeded", 1, (above.digest,))
     assert finding.figures == {"line": "0", "workload": "fast", "flop": str(peak + 1), "peak_flop": str(peak)}
@@ -213,6 +182,7 @@ def test_the_sum_fires_above_h_and_not_at_h() -> None:
         "attested_joules": "50",
         "sum_joules": "401",
         "k_joules": "40",
+        "k_permille": "0",
         "h_joules": "400",
     }
     assert len(finding.statements) == 6
@@ -228,11 +198,26 @@ def test_a_finding_per_excursion_and_none_while_it_lasts() -> None:
     assert periods == [0, 54]
 
 
-def test_a_period_with_unknown_energy_is_skipped() -> None:
+def test_a_line_that_states_no_energy_explains_none() -> None:
     author, inventory = site()
     meter = Author(cast.METER, cast.document())
-    unknown = author.use(0, inventory.digest, (line("idle", FULL - 1, joules="1"), line("other", 1)))
-    assert standing([inventory, unknown, meter.measure(cast.SITE, 0, 1_000_000)]) == []
+    silent = author.use(0, inventory.digest, (line("idle", FULL - 1, joules="60"), line("other", 1)))
+    (finding,) = standing([inventory, silent, meter.measure(cast.SITE, 0, 501)])
+    assert (finding.rule, finding.figures["attested_joules"]) == ("energy-gap", "60")
+
+
+def test_a_share_of_the_energy_explained_is_forgiven_besides() -> None:
+    (terms,) = [rule for rule in cast.json_lines(cast.terms()["rule"]) if rule["rule"] == "energy-gap"]
+    parameters: JsonObject = {"k_joules": "40", "k_permille": 30, "h_joules": "400"}
+    shared = cast.document(rule=[{**terms, "parameters": parameters}])
+    author = Author(cast.SITE, shared)
+    inventory = author.hold()
+    meter = Author(cast.METER, shared)
+    usage = author.use(0, inventory.digest, (line("idle", FULL, joules="50"),))
+    # 50 explained, 1.5 and 40 forgiven, 400 to go
+    found = [standing([inventory, usage, meter.measure(cast.SITE, 0, n, advance=False)], shared) for n in (491, 492)]
+    assert [len(item) for item in found] == [0, 1]
+    assert found[1][0].figures["sum_joules"] == "400"
 
 
 def test_the_site_gets_the_benefit_of_two_meters_and_of_two_versions() -> None:
@@ -243,7 +228,7 @@ def test_the_site_gets_the_benefit_of_two_meters_and_of_two_versions() -> None:
     assert {item.rule for item in standing([inventory, usage, high])} == {"energy-gap"}
     lower = other.measure(cast.SITE, 0, 60)
     assert {item.rule for item in standing([inventory, usage, high, lower])} == {"equivocation"}  # the meter's
-    more = books(author, inventory, 0, line("idle", FULL, joules="9990"), advance=False)
+    more = books(author, inventory, 0, line("training", FULL, joules="9990"), advance=False)
     assert {item.rule for item in standing([inventory, usage, high, more])} == {"equivocation"}
 
 
@@ -260,7 +245,7 @@ def test_pue_is_applied_exactly() -> None:
     meter = Author(cast.METER, pue)
 
     def fires(metered: int) -> bool:
-        said = [author.use(0, inventory.digest, (line("idle", FULL, joules="100"),), advance=False)]
+        said = [author.use(0, inventory.digest, (line("training", FULL, joules="100"),), advance=False)]
         said.append(meter.measure(cast.SITE, 0, metered, advance=False))
         return bool(standing([inventory, *said], pue))
 
@@ -416,8 +401,11 @@ def _crowd() -> list[Statement]:
         said.append(inventory)
         for period in range(4):
             more: dict[str, JsonValue] = {"parents": [digest(f"m{period - 1}")], "model_out": digest(f"m{period}")}
-            lines = run(3 * 10**14 + number, workload=f"run-{period}", joules="10", **more)
-            said.append(books(author, inventory, period, lines, advance=period != 2))
+            lines = [run(3 * 10**14 + number, workload=f"run-{period}", joules="10", flop_hardware="1", **more)]
+            lines.append(line("inference", 500, workload="serve", flop_model="40000000000", joules=str(period)))
+            lines.append(line("unattributed", 3_000, joules="1"))
+            lines.append(line("maintenance", 100, workload="m", joules="5"))
+            said.append(books(author, inventory, period, *lines, advance=period != 2))
             said.append(meter.measure(name, period, 300))
             if period == 2:
                 changed = run(4 * 10**14, workload="run-2", joules="10")

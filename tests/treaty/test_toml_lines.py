@@ -222,10 +222,10 @@ SLIPS = {
     # rules
     "unknown rule": Slip('rule = "late"', 'rule = "guilt"', "treaty-rule-unknown", expected="equivocation"),
     "a rule twice": Slip('rule = "late"', 'rule = "imbalance" ', "treaty-rule-duplicate"),
-    "a parameter missing": Slip('h_joules = "258000000"', "#", "treaty-rule-parameter", at="[rule.parameters]"),
-    "a parameter negative": Slip('h_joules = "258000000"', 'h_joules = "-1"', "treaty-rule-parameter"),
-    "a parameter of the wrong form": Slip('h_joules = "258000000"', "h_joules = 258000000", "treaty-rule-parameter"),
-    "a parameter that is a float": Slip('h_joules = "258000000"', "h_joules = 2.5", "treaty-type"),
+    "a parameter missing": Slip("presumed_permille = 300", "#", "treaty-rule-parameter", at="[rule.parameters]"),
+    "a parameter negative": Slip('k_joules = "3600000"', 'k_joules = "-1"', "treaty-rule-parameter"),
+    "a parameter of the wrong form": Slip('k_joules = "3600000"', "k_joules = 3600000", "treaty-rule-parameter"),
+    "a parameter that is a float": Slip('k_joules = "3600000"', "k_joules = 2.5", "treaty-type"),
     "a parameter nobody reads": Slip(
         'article = "Art. 5"\nparameters = {}',
         'article = "Art. 5"\nparameters = { x = 1 }',

@@ -172,12 +172,13 @@ article = "Article 12: figures are physically possible"
 rule = "threshold"
 severity = "referral"
 article = "Article 4: no run above the line without an authorisation"
+parameters = {{ presumed_permille = 0 }}   # what is reported counts: shared cores have no peak to presume
 
 [[rule]]
 rule = "energy-gap"
 severity = "discrepancy"
 article = "Article 13: metered energy is explained by the books"
-parameters = {{ k_joules = "5", h_joules = "120" }}
+parameters = {{ k_joules = "5", k_permille = 0, h_joules = "120" }}
 
 [[rule]]
 rule = "missing-period"

@@ -14,10 +14,15 @@ from __future__ import annotations
 from brakeline.ledger.entry import Kind
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.rules.board import Board, LogRule
+from brakeline.treaty.rules.activity_shape import ActivityShape
+from brakeline.treaty.rules.board import Board, LogRule, Unverifiable
+from brakeline.treaty.rules.books import BookReader
 from brakeline.treaty.rules.energy_gap import EnergyGap
 from brakeline.treaty.rules.equivocation import Equivocation
+from brakeline.treaty.rules.idle_compute import IdleCompute
 from brakeline.treaty.rules.imbalance import Imbalance
+from brakeline.treaty.rules.method_gap import MethodGap
+from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
 from brakeline.treaty.rules.threshold import ThresholdRule
 from brakeline.treaty.statements import Statement
@@ -27,6 +32,10 @@ LOG_RULES: dict[str, type[LogRule]] = {
     "imbalance": Imbalance,
     "peak-exceeded": PeakExceeded,
     "threshold": ThresholdRule,
+    "idle-compute": IdleCompute,
+    "activity-shape": ActivityShape,
+    "method-gap": MethodGap,
+    "muf": Muf,
     "energy-gap": EnergyGap,
 }
 """Rule identifier -> its class; the identifiers are those of scope "log" in :mod:`brakeline.treaty.rule_table`."""
@@ -39,6 +48,7 @@ class LogJudge:
         """Judge by *document*, from the empty prefix; a rule that it does not name does not run."""
         self._size = 0
         self._board = Board()
+        self._reader = BookReader(document)
         self._rules = [
             rule(document, terms, self._board)
             for name, rule in LOG_RULES.items()
@@ -58,8 +68,9 @@ class LogJudge:
         self._size = index + 1
         if kind is not Kind.STATEMENT or statement is None:
             return
+        said = self._reader.said(statement)
         for rule in self._rules:
-            rule.add(statement)
+            rule.add(said)
 
     def heartbeat(self) -> list[bytes]:
         """Return the bodies of the finding entries due directly after a heartbeat, in log order."""
@@ -68,3 +79,7 @@ class LogJudge:
     def standing(self) -> dict[str, Finding]:
         """Return what stands for the prefix so far, also what no heartbeat has logged yet: digest -> finding."""
         return self._board.standing()
+
+    def unverifiable(self) -> dict[Unverifiable, int]:
+        """Return what the rules could not judge because a figure is unknown, and how many times, sorted."""
+        return self._board.unverifiable()

@@ -65,6 +65,76 @@ _ROWS = (
         "log",
         "compute accumulated over a lineage of models passes a threshold",
         "compute that was never booked, or booked without its parents",
+        (
+            Parameter(
+                "presumed_permille",
+                "integer",
+                "thousandths of the dense peak",
+                "utilisation that chip time counts for at the least, whatever is reported (0: only what is reported)",
+            ),
+        ),
+    ),
+    RuleRow(
+        "idle-compute",
+        "log",
+        "idle or maintenance time has FLOP, tokens, or more joules than the idle watts of its chips allow",
+        "work that draws no more than idling; rest booked without its joules",
+        (
+            Parameter("idle_percent", "integer", "percent of idle watts x time", "joules that idle chips may draw"),
+            Parameter(
+                "maintenance_percent", "integer", "percent of idle watts x time", "joules that maintenance may draw"
+            ),
+        ),
+    ),
+    RuleRow(
+        "activity-shape",
+        "log",
+        "the FLOP or joules of an activity do not look like that activity, by more than h over the periods: "
+        "inference, evaluation or other work as busy as training, or training with too few FLOP for its power",
+        "training thinned into much honest work of another activity; figures that are false alike",
+        (
+            Parameter(
+                "work_flop_permille",
+                "integer",
+                "thousandths of the dense peak",
+                "utilisation that inference, evaluation and other work may have",
+            ),
+            Parameter(
+                "work_joules_permille",
+                "integer",
+                "thousandths of board watts x time",
+                "power that inference, evaluation and other work may draw",
+            ),
+            Parameter(
+                "training_flop_permille",
+                "integer",
+                "thousandths of the dense peak",
+                "utilisation that training at full power has at the least",
+            ),
+            Parameter("h_flop", "decimal", "FLOP", "accumulated excess at which the rule fires"),
+            Parameter("h_joules", "decimal", "joules", "accumulated excess at which the rule fires"),
+        ),
+    ),
+    RuleRow(
+        "method-gap",
+        "log",
+        "FLOP by the hardware method and by the model method differ by more than the margin, by more than h over the "
+        "periods",
+        "two figures that are false alike; lines that state one of them only",
+        (Parameter("h_flop", "decimal", "FLOP", "accumulated difference beyond the margin at which the rule fires"),),
+    ),
+    RuleRow(
+        "muf",
+        "log",
+        "unattributed chip time adds up: per period, S becomes max(0, S + unattributed - k) and the rule fires when S "
+        "exceeds h",
+        "use that stays inside k in every period; time booked under another name",
+        (
+            Parameter(
+                "k_permille", "integer", "thousandths of the chip time booked", "unattributed time forgiven in a period"
+            ),
+            Parameter("h_flop", "decimal", "FLOP at the dense peak", "accumulated chip time at which the rule fires"),
+        ),
     ),
     RuleRow(
         "energy-gap",
@@ -73,7 +143,10 @@ _ROWS = (
         "rule fires when S exceeds h",
         "a site without a meter; work that fits inside k in every period",
         (
-            Parameter("k_joules", "decimal", "joules", "gap forgiven in every period (metering noise)"),
+            Parameter("k_joules", "decimal", "joules", "gap forgiven in every period, whatever the site's size"),
+            Parameter(
+                "k_permille", "integer", "thousandths of the energy explained", "gap forgiven besides (metering noise)"
+            ),
             Parameter("h_joules", "decimal", "joules", "accumulated gap at which the rule fires"),
         ),
     ),

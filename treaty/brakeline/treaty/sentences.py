@@ -70,11 +70,73 @@ def _threshold(finding: Finding, figures: Figures) -> str:
     )
 
 
+def _idle_compute(finding: Finding, figures: Figures) -> str:
+    shows = [
+        f"{_number(figures[name])} {unit}"
+        for name, unit in (("flop", "FLOP"), ("tokens", "tokens"))
+        if figures[name] != "0"
+    ]
+    shows.append(f"{_number(figures['joules'])} joules, where rest draws at most {_number(figures['allowed_joules'])}")
+    return (
+        f"line {figures['line']} ({figures['workload']}) of the books of {_when(finding)} calls its chips "
+        f"{_REST.get(figures['activity'], figures['activity'])} and shows {' and '.join(shows)}"
+    )
+
+
+_REST = {"idle": "idle", "maintenance": "under maintenance"}
+
+
+def _activity_shape(finding: Finding, figures: Figures) -> str:
+    activity = figures["activity"]
+    if figures["shape"] == "flop-high":
+        return (
+            f"by {_when(finding)} what is booked as {activity} had used its chips beyond "
+            f"{_share(figures['work_flop_permille'])} of their peak by {_number(figures['sum_flop'])} FLOP in all, as "
+            f"only training does; the treaty's limit is {_number(figures['h_flop'])}"
+        )
+    if figures["shape"] == "joules-high":
+        return (
+            f"by {_when(finding)} what is booked as {activity} had drawn {_number(figures['sum_joules'])} joules "
+            f"beyond {_share(figures['work_joules_permille'])} of what its boards can draw, as only training does; the "
+            f"treaty's limit is {_number(figures['h_joules'])}"
+        )
+    return (
+        f"by {_when(finding)} training had been booked with {_number(figures['sum_flop'])} FLOP fewer than its power "
+        f"makes at {_share(figures['training_flop_permille'])} of peak; the treaty's limit is "
+        f"{_number(figures['h_flop'])}"
+    )
+
+
+def _method_gap(finding: Finding, figures: Figures) -> str:
+    low, high = ("hardware", "model") if figures["low"] == "hardware" else ("model", "hardware")
+    return (
+        f"by {_when(finding)} the {low} method of counting {figures['activity']} had come out "
+        f"{_number(figures['sum_flop'])} FLOP below the {high} method, beyond the margin of {figures['margin']}; the "
+        f"treaty's limit is {_number(figures['h_flop'])}"
+    )
+
+
+def _muf(finding: Finding, figures: Figures) -> str:
+    return (
+        f"by {_when(finding)} chip time worth {_number(figures['sum_flop'])} FLOP at peak had gone unattributed, "
+        f"beyond the {_share(figures['k_permille'])} forgiven a period; the treaty's limit is "
+        f"{_number(figures['h_flop'])}"
+    )
+
+
+def _share(permille: str) -> str:
+    """Write thousandths as a percentage: ``35.5 %``."""
+    if not (permille.isascii() and permille.isdigit()):
+        return permille
+    whole, tenth = divmod(int(permille), 10)
+    return f"{whole}.{tenth} %" if tenth else f"{whole} %"
+
+
 def _energy_gap(finding: Finding, figures: Figures) -> str:
     return (
         f"by {_when(finding)} a meter had read {_number(figures['sum_joules'])} joules more than the books explain, "
-        f"beyond the {_number(figures['k_joules'])} forgiven a period; the treaty's limit is "
-        f"{_number(figures['h_joules'])}"
+        f"beyond the {_number(figures['k_joules'])} joules and {_share(figures['k_permille'])} forgiven a period; the "
+        f"treaty's limit is {_number(figures['h_joules'])}"
     )
 
 
@@ -133,6 +195,10 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "imbalance": _imbalance,
     "peak-exceeded": _peak_exceeded,
     "threshold": _threshold,
+    "idle-compute": _idle_compute,
+    "activity-shape": _activity_shape,
+    "method-gap": _method_gap,
+    "muf": _muf,
     "energy-gap": _energy_gap,
     "missing-period": _missing,
     "late": _late,

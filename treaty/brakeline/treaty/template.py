@@ -263,29 +263,67 @@ _SEVERITY = {
 """Preset severities; every other rule is a discrepancy."""
 
 _PRESETS = {
-    "k_joules": ('"25800000"', "1 % of what 1,024 H100 draw in an hour"),
-    "h_joules": ('"258000000"', "ten times that"),
+    ("threshold", "presumed_permille"): (
+        "300",
+        "a report below 30 % of peak counts as 30 %. Frontier runs publish 30 to 45 %, so that a run cannot be told to "
+        "be less than two thirds of what it is; a lab whose runs are slower asks for an authorisation with its figures",
+    ),
+    ("idle-compute", "idle_percent"): ("115", "idle watts are measured, and vary between boards"),
+    ("idle-compute", "maintenance_percent"): (
+        "150",
+        "restarts and self-tests; burn-in at full load is booked as other work, with its FLOP",
+    ),
+    ("activity-shape", "work_flop_permille"): (
+        "350",
+        "35 %: decoding uses 1 to 20 % of peak, prefill-heavy serving up to this; training 30 to 45 %",
+    ),
+    ("activity-shape", "work_joules_permille"): (
+        "750",
+        "75 %: serving draws 40 to 70 % of board power, training 75 to 95 %",
+    ),
+    ("activity-shape", "training_flop_permille"): (
+        "150",
+        "15 %: training that draws full power and claims less is not telling all",
+    ),
+    ("activity-shape", "h_flop"): ('"100000000000000000000000"', "1e23, a hundredth of the significant quantity"),
+    ("activity-shape", "h_joules"): (
+        '"100000000000"',
+        "1e11, about a hundred and eightieth of what a significant quantity draws on H100 boards at 40 % of peak",
+    ),
+    ("method-gap", "h_flop"): ('"100000000000000000000000"', "1e23, a hundredth of the significant quantity"),
+    ("muf", "k_permille"): ("10", "1 %: what meters lose when machines restart"),
+    ("muf", "h_flop"): (
+        '"250000000000000000000000"',
+        "2.5e23, a hundredth of the chip time in which a significant quantity is trained at 40 % of peak",
+    ),
+    ("energy-gap", "k_joules"): ('"3600000"', "1 kWh: rounding of the smallest sites"),
+    ("energy-gap", "k_permille"): ("30", "3 %: meters of class 1, and PUE that drifts with the weather"),
+    ("energy-gap", "h_joules"): (
+        '"100000000000"',
+        "1e11, or 28 MWh: two hours of a site of 16,384 H100, and a two hundredth of a significant quantity",
+    ),
 }
+"""(Rule, parameter) -> what the template writes, and why; for h: see goals.significant_quantity_flop."""
 
 
 def _rule(row: RuleRow, number: int) -> str:
     where = "decided from one log" if row.scope == "log" else "decided from several logs together"
-    lines = textwrap.wrap(
-        f"Fires when {row.fires}. Cannot see: {row.blind}. ({where[0].upper()}{where[1:]}.)",
-        WIDTH,
-        initial_indent="# ",
-        subsequent_indent="# ",
-    )
+    lines = _comment(f"Fires when {row.fires}. Cannot see: {row.blind}. ({where[0].upper()}{where[1:]}.)")
     lines += ["[[rule]]", f'rule = "{row.rule}"', f'severity = "{_SEVERITY.get(row.rule, "discrepancy")}"']
     lines.append(f'article = "Art. {number}"')
     if row.parameters:
         lines.append("[rule.parameters]")
         for parameter in row.parameters:
-            value, note = _PRESETS[parameter.name]
-            lines.append(f"{parameter.name} = {value}   # {parameter.unit}: {parameter.meaning}; here {note}")
+            value, note = _PRESETS[row.rule, parameter.name]
+            lines += _comment(f"{parameter.name}, {parameter.unit}: {parameter.meaning}. Here {note}.")
+            lines.append(f"{parameter.name} = {value}")
     else:
         lines.append("parameters = {}")
     return "\n".join(lines)
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
 _TAIL = """

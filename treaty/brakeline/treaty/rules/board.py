@@ -1,8 +1,11 @@
-"""The board: findings that stand, and what changed since the last heartbeat.
+"""The board: findings that stand, what changed since the last heartbeat, and what could not be judged.
 
 Directly after a heartbeat a log holds the findings that are new for its prefix, and a withdrawal for each logged one
 that no longer stands (docs/spec/findings.md). The board is that bookkeeping and nothing else: rules put
-and take away findings under keys of their own, :meth:`Board.due` says what must be logged now.
+and take away findings under keys of their own, :meth:`Board.due` says what must be logged now. What a rule cannot
+judge, because a figure is unknown, is no finding: it is counted (:meth:`Board.unknown`) and reported beside them.
+
+It keeps the findings that stand, and a number for each rule, author and reason.
 """
 
 from __future__ import annotations
@@ -10,15 +13,29 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity, Withdrawn
-from brakeline.treaty.statements import Statement
+from brakeline.treaty.rules.books import Said
 from brakeline.treaty.terms import RuleTerms
 
 MAX_CITED = 64
 """Statements that one finding cites (:class:`~brakeline.treaty.findings.Finding`)."""
+
+
+class Unverifiable(NamedTuple):
+    """That a rule could not judge something of an author, and why.
+
+    Attributes:
+        rule: the rule.
+        about: whose statements (a site, a lab).
+        why: a stable word: ``joules-absent``, ``flop-absent``.
+    """
+
+    rule: str
+    about: str
+    why: str
 
 
 class Board:
@@ -28,6 +45,7 @@ class Board:
         """Start empty."""
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
+        self._unknown: Counter[Unverifiable] = Counter()
 
     def put(self, key: Hashable, finding: Finding | None) -> None:
         """Let *finding* stand under *key*, or nothing."""
@@ -39,6 +57,14 @@ class Board:
             del self._standing[key]
         else:
             self._standing[key] = finding
+
+    def unknown(self, rule: str, about: str, why: str, by: int = 1) -> None:
+        """Count *by* more things of *about* that *rule* could not judge."""
+        self._unknown[Unverifiable(rule, about, why)] += by
+
+    def unverifiable(self) -> dict[Unverifiable, int]:
+        """Return how many things each rule could not judge, by author and reason, sorted; none with 0."""
+        return {key: number for key, number in sorted(self._unknown.items()) if number}
 
     def due(self) -> list[bytes]:
         """Return the bodies due after a heartbeat, sorted by their SHA-256; what they say is from now on logged.
@@ -63,7 +89,7 @@ class LogRule(Protocol):
     def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
         """Judge by *document*; *terms* are the rule's own; findings go on *board*."""
 
-    def add(self, statement: Statement) -> None:
+    def add(self, said: Said) -> None:
         """Take an admitted statement that the log did not hold before."""
 
 

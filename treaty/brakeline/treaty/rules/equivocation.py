@@ -13,7 +13,7 @@ from __future__ import annotations
 from brakeline.treaty.author_tree import AuthorTree, Node
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board, make
-from brakeline.treaty.statements import Statement
+from brakeline.treaty.rules.books import Said
 from brakeline.treaty.terms import RuleTerms
 
 
@@ -26,14 +26,14 @@ class Equivocation:
         self._board = board
         self._trees: dict[str, AuthorTree] = {}
 
-    def add(self, statement: Statement) -> None:
-        """Look for siblings of *statement*."""
-        authored = statement.authored
+    def add(self, said: Said) -> None:
+        """Look for siblings of what was *said*."""
+        authored = said.statement.authored
         if authored is None:
             return
         tree = self._trees.setdefault(authored.author, AuthorTree())
         parent = bytes.fromhex(authored.previous)
-        tree.add(authored.sequence, Node(bytes.fromhex(statement.digest), parent, 0))
+        tree.add(authored.sequence, Node(bytes.fromhex(said.statement.digest), parent, 0))
         versions = tree.children(authored.sequence, parent)
         if len(versions) < 2:
             return

@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board, make, tally
-from brakeline.treaty.statements import Inventory, Statement, Usage
+from brakeline.treaty.rules.books import Said
+from brakeline.treaty.statements import Inventory
 from brakeline.treaty.terms import RuleTerms
 
 
-class _Books(NamedTuple):
+class _Waiting(NamedTuple):
     """What of a usage statement the rule needs."""
 
     digest: str
@@ -42,32 +43,27 @@ class _Held(NamedTuple):
 class Imbalance:
     """Holds inventories, and books whose inventory has not come."""
 
-    def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
-        """Judge by *terms* on the grid of *document*."""
-        self._grid = document.grid
+    def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:  # noqa: ARG002  (as every rule)
+        """Judge by *terms*."""
         self._terms = terms
         self._board = board
         self._inventories: dict[str, _Held] = {}
-        self._waiting: dict[str, list[_Books]] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}
 
-    def add(self, statement: Statement) -> None:
+    def add(self, said: Said) -> None:
         """Weigh books against the inventory they cite."""
-        predicate = statement.predicate
+        predicate, books = said.statement.predicate, said.books
         if isinstance(predicate, Inventory):
             chips = tally((item.chip_class, item.count) for item in predicate.chips)
-            self._inventories[statement.digest] = _Held(predicate.author, predicate.effective_period, chips)
-            for books in self._waiting.pop(statement.digest, ()):
-                self._board.put(("imbalance", books.digest, ""), None)
-                self._weigh(books)
-        elif isinstance(predicate, Usage):
-            period = self._grid.index_of(predicate.start, predicate.end)
-            if period is None:  # refused at admission
-                return
-            booked = tally((time.chip_class, time.value.value) for line in predicate.lines for time in line.chip_ms)
-            length = predicate.end.value - predicate.start.value
-            self._weigh(_Books(statement.digest, predicate.author, period, length, predicate.inventory, booked))
+            self._inventories[said.statement.digest] = _Held(predicate.author, predicate.effective_period, chips)
+            for waiting in self._waiting.pop(said.statement.digest, ()):
+                self._board.put(("imbalance", waiting.digest, ""), None)
+                self._weigh(waiting)
+        elif books is not None:
+            booked = tally(time for line in books.lines for time in line.chips)
+            self._weigh(_Waiting(books.digest, books.site, books.period, books.length_ms, books.inventory, booked))
 
-    def _weigh(self, books: _Books) -> None:
+    def _weigh(self, books: _Waiting) -> None:
         held = self._inventories.get(books.inventory)
         if held is None:
             self._waiting.setdefault(books.inventory, []).append(books)
@@ -91,7 +87,7 @@ class Imbalance:
             self._board.put(("imbalance", books.digest, chip_class), finding)
 
 
-def _reason(books: _Books, held: _Held | None) -> str:
+def _reason(books: _Waiting, held: _Held | None) -> str:
     """Say why the inventory cited cannot carry these books; "" when it can."""
     if held is None:
         return "unknown"

@@ -12,42 +12,35 @@ from __future__ import annotations
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board, make
-from brakeline.treaty.statements import Statement, Usage, UsageLine
+from brakeline.treaty.rules.books import MILLI, Said
+from brakeline.treaty.statements import UsageLine
 from brakeline.treaty.terms import RuleTerms
-
-MS_PER_S = 1000
 
 
 class PeakExceeded:
-    """Holds nothing but the table of peaks."""
+    """Holds nothing."""
 
-    def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
-        """Judge by *terms* with the chip classes of *document*."""
-        self._grid = document.grid
-        self._peaks = {item.name: item.peak_flop_per_s.value for item in document.chip_classes}
+    def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:  # noqa: ARG002  (as every rule)
+        """Judge by *terms*; the chip classes of the document are in the books as they are read."""
         self._terms = terms
         self._board = board
 
-    def add(self, statement: Statement) -> None:
+    def add(self, said: Said) -> None:
         """Hold every line against its peak."""
-        usage = statement.predicate
-        if not isinstance(usage, Usage):
+        books = said.books
+        if books is None:
             return
-        for number, line in enumerate(usage.lines):
-            if line.flop_hardware is None and line.flop_model is None:
+        for line in books.lines:
+            if line.flop is None or line.flop * MILLI <= line.peak_mflop:
                 continue
-            flop = flop_of(line)
-            peak = sum(self._peaks.get(time.chip_class, 0) * time.value.value for time in line.chip_ms)
-            if flop * MS_PER_S <= peak:
-                continue
-            finding = make(
-                self._terms,
-                usage.author,
-                period=self._grid.index_of(usage.start, usage.end),
-                statements=[statement.digest],
-                figures={"line": number, "workload": line.workload, "flop": flop, "peak_flop": peak // MS_PER_S},
-            )
-            self._board.put(("peak-exceeded", statement.digest, number), finding)
+            figures = {
+                "line": line.number,
+                "workload": line.workload,
+                "flop": line.flop,
+                "peak_flop": line.peak_mflop // MILLI,
+            }
+            finding = make(self._terms, books.site, period=books.period, statements=[books.digest], figures=figures)
+            self._board.put(("peak-exceeded", books.digest, line.number), finding)
 
 
 def flop_of(line: UsageLine) -> int:

@@ -7,7 +7,8 @@ the books do not name; a lineage hidden by changing name, code and data at once.
 Arithmetic (:mod:`brakeline.treaty.rules.lineage` says what a run is and whose compute counts): per site and period the
 largest sum over the versions of its books; the finding names the first period in which the sum of all periods up to it
 exceeds the line. Later periods do not change it. A run that descends from one that already passed the line is covered
-by that finding. FLOP of a line: the larger of both counting methods.
+by that finding. FLOP of a line: the larger of both counting methods, and never less than ``presumed_permille`` / 1000
+of what its chips could do (rounded down): a figure left out, or made small, counts as that.
 Figures: ``threshold``, ``line_flop``, ``total_flop`` (up to that period), ``workload`` (the first name, sorted),
 ``lineage_statements`` (books counted; the newest 64 are cited). About the lab; the article is the threshold's own.
 Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and the guidelines on it.
@@ -21,11 +22,9 @@ from typing import NamedTuple, TypeAlias
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.names import lab_of
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
+from brakeline.treaty.rules.books import MILLI, PERMILLE, Said
 from brakeline.treaty.rules.lineage import Lineages
-from brakeline.treaty.rules.peak_exceeded import flop_of
-from brakeline.treaty.statements import Statement, Usage
 from brakeline.treaty.terms import RuleTerms, Threshold
 
 Slot: TypeAlias = tuple[int, str]
@@ -39,24 +38,21 @@ class ThresholdRule:
 
     def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
         """Judge by every threshold of *document*."""
-        self._grid = document.grid
+        self._presumed = terms.integer("presumed_permille")
         self._runs = Lineages()
         self._lines = [_Line(threshold, terms, board, self._runs) for threshold in document.thresholds]
 
-    def add(self, statement: Statement) -> None:
+    def add(self, said: Said) -> None:
         """Book every line to its run, then judge the runs it touched and what descends from them."""
-        usage = statement.predicate
-        if not isinstance(usage, Usage):
-            return
-        period = self._grid.index_of(usage.start, usage.end)
-        if period is None:  # refused at admission
+        books = said.books
+        if books is None:
             return
         touched: set[int] = set()
         restructured = False
-        lab, slot, digest = lab_of(usage.author), (period, usage.author), bytes.fromhex(statement.digest)
-        for line in usage.lines:
-            run, joined, changed = self._runs.place(lab, line)
-            flop = 0 if line.flop_hardware is None and line.flop_model is None else flop_of(line)
+        slot, digest = (books.period, books.site), bytes.fromhex(books.digest)
+        for line in books.lines:
+            run, joined, changed = self._runs.place(books.lab, line.source)
+            flop = max(line.flop or 0, line.peak_mflop * self._presumed // (MILLI * PERMILLE))
             if not flop and not changed:
                 continue
             touched.add(run)
@@ -68,7 +64,7 @@ class ThresholdRule:
         if touched:
             current = {self._runs.find(run) for run in touched}
             for threshold in self._lines:
-                threshold.judge(current, None if restructured else period)
+                threshold.judge(current, None if restructured else books.period)
 
 
 class _Passage(NamedTuple):

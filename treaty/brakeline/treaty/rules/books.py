@@ -1,0 +1,161 @@
+"""The books of one period as the rules read them: plain integers, and what the treaty's chips could do in that time.
+
+What it is: one reading of a usage statement for all rules, so that each line is weighed once, by one arithmetic. What
+it is not: a judgement, or a copy of the statement; nothing here is kept when the statement has been judged.
+
+Units. ``chip_ms`` are chip-milliseconds. With rates of the treaty's chip classes (FLOP per second, watts) times
+milliseconds come *milli*-FLOP and millijoules, so that nothing is divided and nothing rounded:
+
+* ``peak_mflop`` = sum over classes of chip_ms x ``peak_flop_per_s``: 1,000 times the FLOP possible;
+* ``idle_mj``, ``board_mj`` = sum over classes of chip_ms x ``idle_watts``, ``board_watts``: 1,000 times the joules.
+
+A class that the treaty does not name has no peak and draws nothing, so any figure on it is too much.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.names import lab_of
+from brakeline.treaty.quantities import Flop, Joules, Tokens
+from brakeline.treaty.statements import Activity, Statement, Usage, UsageLine
+
+MILLI = 1000
+"""Milli-FLOP in a FLOP, millijoules in a joule, milliseconds in a second."""
+PERMILLE = 1000
+"""Parameters of rules that are shares are written in thousandths, because a treaty has no fractions there."""
+
+
+class Rates(NamedTuple):
+    """What one chip of a class can do: FLOP per second at its dense peak, watts of its board at work and idle."""
+
+    peak: int
+    board: int
+    idle: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookLine:
+    """One line. A figure that its author left out is None: unknown, which is not nothing.
+
+    Attributes:
+        number: from 0, in the statement.
+        chips: (class, chip-milliseconds), as booked.
+        chip_ms: their sum over classes.
+        peak_mflop, idle_mj, board_mj: see the module's docstring.
+        hardware, model: FLOP by the two methods of counting.
+        flop: the larger of both that are known, None when neither is.
+    """
+
+    number: int
+    workload: str
+    activity: Activity
+    chips: tuple[tuple[str, int], ...]
+    chip_ms: int
+    peak_mflop: int
+    idle_mj: int
+    board_mj: int
+    hardware: int | None
+    model: int | None
+    flop: int | None
+    tokens: int | None
+    joules: int | None
+    source: UsageLine
+
+
+class Books:
+    """The books of one site and period.
+
+    Attributes:
+        digest: of the statement.
+        site, lab: whose.
+        period: index on the treaty's grid.
+        length_ms: of the period.
+        inventory: digest of the inventory statement they cite.
+        lines: in the statement's order.
+    """
+
+    def __init__(self, statement: Statement, usage: Usage, period: int, lines: tuple[BookLine, ...]) -> None:
+        """Take what :class:`BookReader` read."""
+        self.digest = statement.digest
+        self.site = usage.author
+        self.lab = lab_of(usage.author)
+        self.period = period
+        self.length_ms = usage.end.value - usage.start.value
+        self.inventory = usage.inventory
+        self.lines = lines
+
+    @cached_property
+    def peak_mflop(self) -> int:
+        """Milli-FLOP that all chips booked could have done."""
+        return sum(line.peak_mflop for line in self.lines)
+
+
+class Said(NamedTuple):
+    """An admitted statement as rules take it: itself, and the books in it when it is a usage statement."""
+
+    statement: Statement
+    books: Books | None
+
+
+class BookReader:
+    """Reads usage statements by the grid and the chip classes of one treaty."""
+
+    def __init__(self, document: TreatyDocument) -> None:
+        """Read by *document*."""
+        self._grid = document.grid
+        self._rates = {
+            item.name: Rates(item.peak_flop_per_s.value, item.board_watts, item.idle_watts)
+            for item in document.chip_classes
+        }
+
+    def said(self, statement: Statement) -> Said:
+        """Return *statement* with the books in it."""
+        return Said(statement, self.read(statement))
+
+    def read(self, statement: Statement) -> Books | None:
+        """Return the books in *statement*; None when it is no usage statement of a period of the grid."""
+        usage = statement.predicate
+        if not isinstance(usage, Usage):
+            return None
+        period = self._grid.index_of(usage.start, usage.end)
+        if period is None:  # refused at admission
+            return None
+        lines = tuple(self._line(number, line) for number, line in enumerate(usage.lines))
+        return Books(statement, usage, period, lines)
+
+    def _line(self, number: int, line: UsageLine) -> BookLine:
+        chips = tuple((time.chip_class, time.value.value) for time in line.chip_ms)
+        total = peak = board = idle = 0
+        for chip_class, ms in chips:
+            total += ms
+            rates = self._rates.get(chip_class)
+            if rates is not None:
+                peak += ms * rates.peak
+                board += ms * rates.board
+                idle += ms * rates.idle
+        hardware, model = known(line.flop_hardware), known(line.flop_model)
+        return BookLine(
+            number=number,
+            workload=line.workload,
+            activity=line.activity,
+            chips=chips,
+            chip_ms=total,
+            peak_mflop=peak,
+            idle_mj=idle,
+            board_mj=board,
+            hardware=hardware,
+            model=model,
+            flop=model if hardware is None else hardware if model is None else max(hardware, model),
+            tokens=known(line.tokens),
+            joules=known(line.joules),
+            source=line,
+        )
+
+
+def known(figure: Flop | Joules | Tokens | None) -> int | None:
+    """Return the number that *figure* states, None when its author does not say."""
+    return None if figure is None else figure.value
