@@ -11,8 +11,8 @@ Model FLOP are counted from the shapes of the matrix products (2 m n k each; for
 embedding's gradient as additions), and nothing else; so twice the batch at equal steps books twice the FLOP.
 
 On an order (see :mod:`brakeline.node.hook`) no further step starts; weights, optimiser state and random state go to
-``--checkpoint`` (.npz) and their SHA-256 to the node. Then it waits, without using the processor, until it may go on.
-Without a node it just trains.
+``--checkpoint`` (.npz) and their digest to the node. Then it waits, without using the processor, until it may go on;
+it reads the checkpoint back, and goes on only from exactly what it committed to. Without a node it just trains.
 
 It is not a good language model, and not meant to be one.
 """
@@ -25,7 +25,6 @@ for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before NumPy is imported: one thread, so that results repeat
 
 import argparse
-import hashlib
 import json
 import sys
 import sysconfig
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from brakeline.node.freeze import freeze
 from brakeline.node.hook import Hook
 from numpy.typing import NDArray
 
@@ -128,29 +128,26 @@ class Model:
         return {**found, "step": np.array(self.step, np.int64), "random": np.frombuffer(state, np.uint8)}
 
     def digest(self) -> str:
-        """Return the freeze digest: SHA-256 over name, type, shape and bytes of every array, in the order of names."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.arrays().items()):
-            digest.update(f"{name} {value.dtype.str} {value.shape}\n".encode() + value.tobytes())
-        return digest.hexdigest()
+        """Return the freeze digest (docs/spec/freeze.md) of :meth:`arrays`."""
+        return freeze(self.arrays())
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint whole: the old one or the new one is there, never half of one."""
+        """Write a checkpoint, durable and whole: the old one or the new one is there, never half of one."""
         temporary = path.with_name(f".{path.name}.part.npz")
-        np.savez(temporary, **cast("dict[str, Any]", self.arrays()))
+        with temporary.open("wb") as file:
+            np.savez(file, **cast("dict[str, Any]", self.arrays()))
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
 
-    @classmethod
-    def load(cls, path: Path, hidden: int) -> Model:
+    def load(self, path: Path) -> None:
         """Read what :meth:`save` wrote."""
-        model = cls(hidden, 0)
         with np.load(path) as found:
             for part in ("weights", "first", "second"):
-                values: dict[str, Array] = getattr(model, part)
+                values: dict[str, Array] = getattr(self, part)
                 values.update({name: found[f"{part}.{name}"] for name in values})
-            model.step = int(found["step"])
-            model.random.bit_generator.state = json.loads(bytes(found["random"]))
-        return model
+            self.step = int(found["step"])
+            self.random.bit_generator.state = json.loads(bytes(found["random"]))
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -170,28 +167,34 @@ def arguments(given: list[str]) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def freeze(model: Model, hook: Hook, path: Path, flop: int) -> None:
-    """Save, tell the node, wait; *flop* is what was computed so far."""
-    model.save(path)
-    digest = model.digest()
-    hook.stopped(step=model.step, freeze=digest)
-    print(json.dumps({"stopped": model.step, "order": hook.order, "freeze": digest, "flop": flop}), flush=True)
-    hook.wait()
-    print(json.dumps({"resumed": model.step}), flush=True)
+def hold(model: Model, hook: Hook, path: Path, flop: int) -> None:
+    """Stop for as long as the order binds; *flop* is what was computed so far."""
+
+    def save() -> None:
+        model.save(path)
+        said = {"stopped": model.step, "order": hook.order, "freeze": model.digest(), "flop": flop}
+        print(json.dumps(said), flush=True)
+
+    if hook.hold(step=model.step, save=save, load=lambda: model.load(path), digest=model.digest):
+        print(json.dumps({"resumed": model.step, "digest": model.digest()}), flush=True)
 
 
 def main(given: list[str]) -> int:
     """Train."""
     options = arguments(given)
     corpus = read_corpus(options.bytes)
-    model = Model.load(options.checkpoint, options.hidden) if options.resume else Model(options.hidden, options.seed)
+    model = Model(options.hidden, options.seed)
+    if options.resume:
+        model.load(options.checkpoint)
     cost = flop_per_step(options.batch, options.hidden)
     with Hook.connect(workload="char-lm", activity="training") as hook:
-        may_go_on = hook.order is None
+        if options.resume:
+            hook.resumed(step=model.step, freeze=model.digest())
+        may_go_on = hook.ready(flop=cost)
         loss = 0.0
         while options.steps == 0 or model.step < options.steps:
             if not may_go_on and not options.ignore_brake:
-                freeze(model, hook, options.checkpoint, cost * model.step)
+                hold(model, hook, options.checkpoint, cost * model.step)
             began = time.perf_counter()
             loss = model.train(corpus, options.batch, options.rate)
             may_go_on = hook.step(flop=cost, tokens=options.batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from brakeline.node.brake import Brake
+from brakeline.node.brake import Brake, Seen
 from brakeline.node.channel import Hello, Message, Pause, Resume, Sample, Stopped
 from brakeline.node.site import Site
 from brakeline.treaty.document import TreatyDocument
@@ -61,7 +61,7 @@ def training(site: Site, brake: Brake) -> Program:
     hello = Hello("hook", SESSION, "lm", Activity.TRAINING)
     site.journal.open_session(hello, cast.START)
     site.journal.add_samples(SESSION, [Sample(1, cast.START, 0, "lm", Activity.TRAINING)])
-    brake.attach(program, SESSION, "lm", Activity.TRAINING)
+    brake.attach(program, hello)
     return program
 
 
@@ -84,14 +84,14 @@ def test_an_order_pauses_from_its_effective_period_until_it_expires_and_is_ackno
     brake = Brake(site, clock)
     program = training(site, brake)
     order = cast.order(site.document, effective=5, expiry=7)
-    assert brake.see(order, "v1")
-    assert not brake.see(order, "v2")
+    assert brake.see(order, "v1") == Seen("order-kept", new=True)
+    assert brake.see(order, "v2") == Seen("order-known")
     brake.tick()
     assert program.told == [Resume()]
     clock.to(5)
     assert not brake.tick()  # nothing to acknowledge before the program has said where it stopped
     assert program.told[1:] == [Pause(order.digest)]
-    brake.stopped(program, Stopped(order.digest, 41, "f" * 64, clock.now + 20))
+    brake.heard(program, Stopped(order.digest, 41, "f" * 64, clock.now + 20))
     clock.to(5, 500)
     assert brake.tick()
     assert not brake.tick()
@@ -100,7 +100,7 @@ def test_an_order_pauses_from_its_effective_period_until_it_expires_and_is_ackno
     assert made.stopped_at.value == cast.START + 5 * cast.PERIOD + 120
     clock.to(7)
     brake.tick()
-    assert program.told[2:] == [Resume()]
+    assert program.told[2:] == [Resume("f" * 64, 41)]  # and what it is to go on from
 
 
 def test_a_node_that_was_restarted_still_knows_the_order(site: Site, clock: Clock) -> None:
@@ -117,7 +117,7 @@ def test_a_resume_lifts_the_order_it_names_and_is_acknowledged(site: Site, clock
     pause = cast.order(site.document, effective=5, expiry=50)
     lift = edited(site.document, kind="resume", effective_period=6, expiry_period=50, lifts=(pause.digest,))
     for envelope in (pause, lift):
-        assert brake.see(envelope, "v1")
+        assert brake.see(envelope, "v1").new
     clock.to(5)
     brake.tick()
     clock.to(6)
@@ -145,7 +145,7 @@ def test_an_order_that_does_not_bind_this_training_leaves_it_alone(
     assert isinstance(order, Order)
     members = {**order.model_dump(), **changes}
     signers = (cast.signer(name) for name in cast.PARTIES)
-    assert brake.see(cast.envelope(encode_statement(Order.model_validate(members)), *signers), "v1")
+    assert brake.see(cast.envelope(encode_statement(Order.model_validate(members)), *signers), "v1").new
     brake.tick()
     assert program.told == [Resume()]
     assert len(acknowledgements(site)) == (
@@ -163,9 +163,9 @@ def test_orders_signed_by_too_few_or_by_others_touch_nothing(site: Site, clock: 
     flipped = Envelope(payload.replace(b"tests", b"tEsts"), good.signatures)
     clock.to(5)
     for forged in (cast.envelope(payload, parties[0]), cast.envelope(payload, *verifiers), flipped):
-        assert not brake.see(forged, "v1")
+        assert not brake.see(forged, "v1").new
         brake.tick()
     other = cast.document(version=2, previous=site.document.digest, effective_period=1)
-    assert not brake.see(cast.order(other), "v1")
+    assert not brake.see(cast.order(other), "v1").new
     assert program.told == [Resume()]
     assert brake.orders() == {}

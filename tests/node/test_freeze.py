@@ -159,4 +159,4 @@ def test_what_the_training_imports_needs_nothing_but_the_standard_library() -> N
     listing = [sys.executable, "-S", "-I", "-c", script.replace("new - set", "{n for n in sys.modules} - set")]
     names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
     found = {n for n in re.findall(r"'([\w.]+)'", names) if n.partition(".")[0] == "brakeline"}
-    assert found == {"brakeline", "brakeline.node", "brakeline.node.hook", "brakeline.node.freeze"}
+    assert found == {"brakeline", *(f"brakeline.node{m}" for m in ("", ".freeze", ".hook", ".pace"))}

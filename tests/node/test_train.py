@@ -51,14 +51,17 @@ def test_a_training_that_was_stopped_ends_with_the_weights_of_one_that_was_not(t
             )  # fmt: skip
             await until(lambda: desk.samples() and (desk.samples()[-1].steps or 0) >= 5)
             desk.peers[0].send(channel.Pause(ORDER))
-            await until(desk.stops)
-            stop = desk.stops()[0]
+            await until(lambda: desk.stops() and desk.stops()[-1].freeze)
+            ceased, stop = desk.stops()[0], desk.stops()[-1]
+            assert (ceased.step, ceased.freeze, ceased.at) == (stop.step, None, stop.at)  # said before it was saved
             assert 5 <= stop.step < 120
             assert stop.freeze is not None
             desk.peers[0].send(channel.Resume())
             printed = [json.loads(line) for line in (await child.communicate())[0].splitlines()]
             flop = printed[-1]["flop"] // 120 * stop.step
             assert {"stopped": stop.step, "order": ORDER, "freeze": stop.freeze, "flop": flop} in printed
+            assert {"resumed": stop.step, "digest": stop.freeze} in printed
+            assert [m.freeze for m in desk.heard if isinstance(m, channel.Resumed)] == [stop.freeze]
             assert printed[-1]["digest"] == straight
             last = desk.samples()[-1]
             assert (last.steps, last.flop) == (120, printed[-1]["flop"])  # nothing counted is lost at the end

@@ -1,96 +1,162 @@
-"""The brake: which orders bind this site now, telling the programs, and the acknowledgement.
+"""The brake: which orders bind this site now, and telling the programs.
 
 An order is kept only after admission has verified its signatures against the pinned treaty; it binds by
 :func:`brakeline.treaty.orders.binding`, and needs no receipt. A program whose declared activity an order covers is told
-to pause from the order's effective period on, and to resume when none covers it any more (lifted or expired). ``slow``
-is obeyed as a pause until ceilings are built: no compute is below every ceiling.
+to pause from the order's effective period on, and to resume when none covers it any more (lifted or expired). All ranks
+of a distributed job are told to stop after one step (:mod:`brakeline.node.ranks`). ``slow`` is obeyed as a pause where
+no ceiling is known: no compute is below every ceiling.
 
-An acknowledgement is made once for each order in force that names the site: for pause and slow when every running
-session it covers has said where it stopped (or is over); for exercises and resumes as soon as they are in force, with
-nothing stopped. ``stopped_at`` of an order that found nothing running is the later of when it was seen and when its
-effect began.
+Nothing here believes a verifier, and nothing that is not an order with the parties' signatures, or the treaty's own
+clause on silence, touches a process. What each envelope came to is said by a :class:`Seen`, with a code. What was
+stopped and resumed is said to the world by :mod:`brakeline.node.acknowledge`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import structlog
-from brakeline.node.channel import Message, Pause, Resume, Stopped
-from brakeline.node.journal import Claim
-from brakeline.node.site import Position, Site
+from brakeline.node import channel
+from brakeline.node.acknowledge import Acknowledger
+from brakeline.node.channel import FromNode, FromProgram, Hello, Pause, Resume, Stopped
+from brakeline.node.ranks import Crew, Listener
+from brakeline.node.site import Site
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.orders import binding, covers, in_force, names_site
 from brakeline.treaty.quantities import InstantMs
-from brakeline.treaty.statements import Acknowledgement, Activity, Order, StoppedWorkload, parse_statement
+from brakeline.treaty.statements import Activity, Order, parse_statement
 
 _log = structlog.get_logger(__name__)
 
 
-class Listener(Protocol):
-    """Who is told: the other end of a connection."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of an envelope that somebody passed on.
 
-    def send(self, message: Message) -> None:
-        """Queue *message*."""
-        ...
+    Attributes:
+        code: ``order-kept``; or why it changes nothing: ``order-known`` (seen before), ``order-lifted`` and
+            ``order-expired`` (kept, inert), ``order-elsewhere`` (kept; it names neither this site nor its lab, party
+            or everyone), ``order-none`` (not an order), or the code with which admission refuses it.
+        new: whether it is an order that counts and was not known.
+    """
+
+    code: str
+    new: bool = False
+
+
+@dataclass(slots=True)
+class _Program:
+    """A connected program or meter."""
+
+    session: str
+    workload: str
+    activity: Activity
+    job: str
+    told: FromNode | None = None
 
 
 class Brake:
-    """What orders there are, who has been told what, and what was acknowledged."""
+    """What orders there are, who is connected, and who has been told what."""
 
     def __init__(self, site: Site, now_ms: Callable[[], int]) -> None:
         """Take up the orders that the journal holds."""
         self._site, self._now_ms = site, now_ms
         self._orders: dict[str, Order] = {}
-        self._seen_at: dict[str, int] = {}
-        self._listeners: dict[Listener, tuple[str, str, Activity]] = {}
-        self._told: dict[Listener, str | None] = {}
-        for digest, body, seen_at in site.journal.orders():
+        self._programs: dict[Listener, _Program] = {}
+        self._crews: dict[str, Crew] = {}
+        self._silent = False
+        for digest, body, _ in site.journal.orders():
             order = parse_statement(Envelope.from_body(body).payload).predicate
             if isinstance(order, Order):
-                self._orders[digest], self._seen_at[digest] = order, seen_at
+                self._orders[digest] = order
+        self._acknowledger = Acknowledger(site, self._orders, now_ms)
 
-    def see(self, envelope: Envelope, source: str) -> bool:
-        """Take an envelope that somebody passed on; say whether it is a new order that counts. Never raises for it."""
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def see(self, envelope: Envelope, source: str) -> Seen:
+        """Take an envelope that somebody passed on; say what became of it. Never raises for it."""
         if envelope.digest in self._orders:
-            return False
+            return Seen("order-known")
         now = self._now_ms()
         outcome = admit(self._site.register, envelope, now_ms=now)
         if not isinstance(outcome, Admitted):
             _log.warning("order-not-believed", source=source, digest=envelope.digest, code=str(outcome.code))
-            return False
+            return Seen(str(outcome.code))
         order = outcome.statement.predicate
-        if not isinstance(order, Order) or not self._site.journal.see_order(
-            envelope.digest, envelope.to_body(), now, source
-        ):
-            return False
-        self._orders[envelope.digest], self._seen_at[envelope.digest] = order, now
-        _log.info("order-seen", source=source, digest=envelope.digest, kind=order.kind)
-        return True
+        if not isinstance(order, Order):
+            return Seen("order-none")
+        if not self._site.journal.see_order(envelope.digest, envelope.to_body(), now, source):
+            return Seen("order-known")
+        self._orders[envelope.digest] = order
+        seen = Seen(self._standing(envelope.digest, order), new=True)
+        _log.info("order-seen", source=source, digest=envelope.digest, kind=order.kind, code=seen.code)
+        return seen
+
+    def _standing(self, digest: str, order: Order) -> str:
+        """Return the code that says whether a kept order can do anything."""
+        period = self.period()
+        if period >= order.expiry_period:
+            return "order-expired"
+        if any(digest in other.lifts and other.effective_period <= period for other in self._orders.values()):
+            return "order-lifted"
+        if not names_site(order, self._site.name, self._site.document):
+            return "order-elsewhere"
+        return "order-kept"
 
     def orders(self) -> dict[str, Order]:
         """Return every order that counts, by digest."""
         return dict(self._orders)
 
-    def attach(self, listener: Listener, session: str, workload: str, activity: Activity) -> None:
+    def silence(self, silent: bool) -> None:
+        """Take note whether too few verifiers are heard; it stops programs where the treaty says so."""
+        if silent != self._silent:
+            _log.warning("verifiers-silent" if silent else "verifiers-heard", clause=self._site.document.silence)
+        self._silent = silent
+
+    # -- programs ----------------------------------------------------------------------------------------------------
+
+    def attach(self, listener: Listener, hello: Hello) -> None:
         """A program (or its meter) is connected, or says anew what it does; it is told at once where it stands."""
-        self._listeners[listener] = (session, workload, activity)
-        self._told.pop(listener, None)
+        known = self._programs.get(listener)
+        job = known.job if known else hello.job or hello.session
+        self._programs[listener] = _Program(hello.session, hello.workload, hello.activity, job)
+        if known is None:
+            crew = self._crews.setdefault(job, Crew(hello.ranks, self._site.document.deadlines.stop_ms.value // 2))
+            crew.join(listener, hello.session)
         self.tick()
 
     def detach(self, listener: Listener) -> None:
         """The connection is gone."""
-        self._listeners.pop(listener, None)
-        self._told.pop(listener, None)
+        program = self._programs.pop(listener, None)
+        if program is not None:
+            self._crews[program.job].leave(listener)
 
-    def stopped(self, listener: Listener, message: Stopped) -> None:
-        """A program says where it stopped."""
-        held = self._listeners.get(listener)
-        if held is not None and message.order in self._orders:
-            self._site.journal.stop(held[0], held[1], message)
-            _log.info("workload-stopped", workload=held[1], step=message.step, order=message.order)
+    def heard(self, listener: Listener, message: FromProgram) -> None:
+        """Take what a program says about orders."""
+        program = self._programs.get(listener)
+        if program is None:
+            return
+        crew = self._crews[program.job]
+        match message:
+            case channel.Sample(steps=int(steps)):
+                crew.note(listener, steps)
+            case channel.Accept() | channel.Passed():
+                crew.answer(listener, message)
+            case Stopped(order=digest) if digest in self._orders or digest == self._site.document.digest:
+                self._site.journal.stop(program.session, program.workload, message)
+                _log.info("workload-stopped", workload=program.workload, step=message.step, order=digest)
+            case channel.Slowed(order=digest) if digest in self._orders:
+                self._site.journal.stop(
+                    program.session, program.workload, Stopped(digest, message.step, None, message.at, final=True)
+                )
+            case channel.Resumed():
+                self._acknowledger.resumed(program.session, program.workload, message)
+            case _:
+                pass
+
+    # -- the clock ---------------------------------------------------------------------------------------------------
 
     def period(self) -> int:
         """Return the period that now is in (negative before the grid starts)."""
@@ -98,51 +164,37 @@ class Brake:
 
     def tick(self) -> bool:
         """Tell whom to pause or resume, and acknowledge what is due; say whether an acknowledgement was made."""
-        period = self.period()
+        period, now = self.period(), self._now_ms()
         binds = binding(self._orders, self._site.name, period, self._site.document)
-        for listener, (_, workload, activity) in self._listeners.items():
-            order = next((digest for digest, o in binds.items() if covers(o, activity)), None)
-            if listener in self._told and self._told[listener] == order:
+        for job, crew in tuple(self._crews.items()):
+            crew.tick(now)
+            if not crew and crew.deadline is None:
+                del self._crews[job]
+        for listener, program in self._programs.items():
+            pause = self._pause(program, binds)
+            if isinstance(program.told, Resume) if pause is None else program.told == pause:
                 continue
-            self._told[listener] = order
-            listener.send(Resume() if order is None else Pause(order))
-            _log.info("told", workload=workload, order=order or "none")
-        return self._acknowledge(period)
+            program.told = pause or self._release(program)
+            self._crews[program.job].tell(listener, program.told, now)
+            _log.info("told", workload=program.workload, order=pause.order if pause else "none")
+        bound = {p.session for p in self._programs.values() if isinstance(p.told, Pause)}
+        return self._acknowledger.tick(in_force(self._orders, period), bound)
 
-    def _acknowledge(self, period: int) -> bool:
-        done = self._site.journal.acknowledged()
-        made = False
-        for digest, order in in_force(self._orders, period).items():
-            if digest in done or not names_site(order, self._site.name, self._site.document):
-                continue
-            stops: dict[str, tuple[str, Stopped]] = {}
-            if order.kind != "resume" and not order.exercise:
-                stops = self._site.journal.stops(digest)
-                running = [s for s in self._site.journal.open_sessions() if covers(order, s.activity)]
-                if any(session.id not in stops for session in running):
-                    continue
-            self._spool(digest, order, stops)
-            made = True
-        return made
+    def _pause(self, program: _Program, binds: dict[str, Order]) -> Pause | None:
+        """Return the pause that the orders in force, or the clause on silence, demand of *program*."""
+        digest = next((digest for digest, order in binds.items() if covers(order, program.activity)), None)
+        if digest is not None:
+            return Pause(digest)
+        silenced = self._silent and self._site.document.silence == "stop" and program.activity is Activity.TRAINING
+        return Pause(self._site.document.digest) if silenced else None
 
-    def _spool(self, digest: str, order: Order, stops: dict[str, tuple[str, Stopped]]) -> None:
-        seen = self._seen_at[digest]
-        begun = self._site.document.grid.start_of(order.effective_period).value
-        stopped_at = max((stop.at for _, stop in stops.values()), default=max(seen, begun))
-        workloads = tuple(
-            StoppedWorkload(workload=workload, step=stop.step, freeze=stop.freeze) for workload, stop in stops.values()
-        )
+    def _release(self, program: _Program) -> Resume:
+        stops = self._site.journal.open_stops(program.session, program.workload)
+        frozen = [stop for _, stop in stops if stop.freeze is not None]
+        return Resume(frozen[-1].freeze, frozen[-1].step) if frozen else Resume()
 
-        def build(at: Position) -> Acknowledgement:
-            return Acknowledgement(
-                author=at.author,
-                sequence=at.sequence,
-                previous=at.previous,
-                treaty=at.treaty,
-                order=digest,
-                seen_at=InstantMs(seen),
-                stopped_at=InstantMs(min(stopped_at, self._now_ms())),
-                workloads=workloads,
-            )
-
-        self._site.sign_and_spool(build, claim=Claim(order=digest))
+    def due(self) -> Iterator[int]:
+        """Yield the instants (Unix ms) at which :meth:`tick` has something to do though nothing moves."""
+        yield self._site.document.grid.start_of(max(0, self.period() + 1)).value
+        yield from (crew.deadline for crew in self._crews.values() if crew.deadline is not None)
+        yield from self._acknowledger.due()

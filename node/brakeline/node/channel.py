@@ -1,8 +1,7 @@
 """The asyncio side of the hook channel: a bounded Unix socket of JSON lines, and the messages on it.
 
-The protocol is written down in :mod:`brakeline.node.hook` (for programs) and, for ``role: meter``, here: a meter
-(:mod:`brakeline.node.relay`) says ``hello`` with the session of the command it runs, then ``sample`` lines numbered
-from 1, and keeps each until an ``ack`` with its number or a higher one came; ``end`` with ``n`` closes the session.
+The protocol is docs/spec/hook.md: what programs say, what the node says, and what a meter
+(:mod:`brakeline.node.relay`), which stands between them, does with it.
 
 Bounds: 4096 bytes a line; a peer that sends a longer line, or is not read from for long (64 KiB unsent), is closed.
 What a local program sends is not trusted further than its own figures go: malformed lines close the connection.
@@ -29,6 +28,8 @@ MAX_UNSENT = 64 * 1024
 _SESSION = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,39}", re.ASCII)
+_ROLE = re.compile("hook|meter")
+MAX_RANKS = 65_536
 _WORKLOAD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}", re.ASCII)
 
 
@@ -38,12 +39,20 @@ class ChannelError(BrakelineError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A peer introduces itself. ``workload`` and ``activity`` may be unknown to a meter until a hook declares them."""
+    """A peer introduces itself. ``workload`` and ``activity`` may be unknown to a meter until a hook declares them.
+
+    Attributes:
+        job: name that all ranks of one distributed job share; "" for a process that stops by itself.
+        rank, ranks: which of how many.
+    """
 
     role: Literal["hook", "meter"]
     session: str
     workload: str
     activity: Activity
+    job: str = ""
+    rank: int = 0
+    ranks: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,56 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A workload has stopped on an order after *step*; *freeze* commits to weights and optimiser state."""
+    """A workload has stopped on an order after *step*; *freeze* commits to weights and optimiser state.
+
+    Attributes:
+        at: when that step had ended, Unix ms.
+        agreed_at: when it was known that it would be the last; None: not said.
+        durable_at: when the checkpoint was durable; None: it is not yet.
+        final: whether this is all that will be said: what has no digest yet will have none.
+    """
 
     order: str
     step: int
     freeze: str | None
     at: int
+    agreed_at: int | None = None
+    durable_at: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slowed:
+    """A workload keeps to the ceiling of an order from *step* on."""
+
+    order: str
+    step: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A workload goes on after *step* from a state of digest *freeze* (None: it cannot say)."""
+
+    step: int
+    freeze: str | None
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A rank will start no step after *step* unless another is proposed."""
+
+    order: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A rank cannot stop at what was proposed: it is in *step* already."""
+
+    order: str
+    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +141,37 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """An order binds; no further optimiser step may start."""
+    """An order binds; no further optimiser step may start, or, where *step* is said, none after it."""
 
     order: str
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """An order binds; is no rank past *step*? No step after it may start before the node has said more."""
+
+    order: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """An order sets a ceiling: at most *flop* from *begin* to *end* (Unix ms); *chip_ms* for what reports no FLOP."""
+
+    order: str
+    flop: int
+    begin: int
+    end: int
+    chip_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """No order binds."""
+    """No order binds. *freeze* and *step*: what this workload stopped with, when nothing went on from it yet."""
+
+    freeze: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +181,9 @@ class Ack:
     n: int
 
 
-Message: TypeAlias = Hello | Sample | Stopped | End | Pause | Resume | Ack
+FromProgram: TypeAlias = Hello | Sample | Stopped | Slowed | Resumed | Accept | Passed | End
+FromNode: TypeAlias = Pause | Propose | Slow | Resume | Ack
+Message: TypeAlias = FromProgram | FromNode
 
 
 def encode(message: Message) -> bytes:
@@ -115,8 +193,9 @@ def encode(message: Message) -> bytes:
         fields["v"] = 1
     for name in message.__dataclass_fields__:
         value: object = getattr(message, name)
-        if value is not None:
-            fields[name] = str(value) if name in ("flop", "tokens") else value
+        alone = isinstance(message, Hello) and not message.job and name in ("job", "rank", "ranks")
+        if value is not None and value is not False and not alone:
+            fields[name] = str(value) if name in ("flop", "tokens", "chip_ms") else value
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -133,27 +212,8 @@ def decode(line: bytes) -> Message | None:
     if not isinstance(value, dict):
         raise _malformed("one JSON object a line", line)
     fields = _Fields(cast("dict[str, object]", value), line)
-    match fields.raw.get("op"):
-        case "hello":
-            role = fields.text("role", re.compile("hook|meter"))
-            return Hello("hook" if role == "hook" else "meter", fields.text("session", _SESSION), *fields.labels())
-        case "sample":
-            counters = fields.number("n"), fields.number("at"), fields.number("busy_ms")
-            steps = fields.number("steps") if "steps" in fields.raw else None
-            return Sample(*counters, *fields.labels(), steps, fields.decimal("flop"), fields.decimal("tokens"))
-        case "stopped":
-            freeze = fields.text("freeze", _DIGEST) if "freeze" in fields.raw else None
-            return Stopped(fields.text("order", _DIGEST), fields.number("step"), freeze, fields.number("at"))
-        case "end":
-            return End(fields.number("n") if "n" in fields.raw else 0, fields.number("at"))
-        case "pause":
-            return Pause(fields.text("order", _DIGEST))
-        case "resume":
-            return Resume()
-        case "ack":
-            return Ack(fields.number("n"))
-        case _:
-            return None
+    reader = _READERS.get(str(fields.raw.get("op")))
+    return reader(fields) if reader is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +226,18 @@ class _Fields:
         if type(value) is int and 0 <= value < 2**53:
             return value
         raise _malformed(f"{name}: an integer from 0 to 2^53-1", self.line)
+
+    def maybe(self, name: str) -> int | None:
+        return self.number(name) if name in self.raw else None
+
+    def maybe_digest(self, name: str) -> str | None:
+        return self.text(name, _DIGEST) if name in self.raw else None
+
+    def amount(self, name: str) -> int:
+        return int(self.text(name, _DECIMAL))
+
+    def order(self) -> str:
+        return self.text("order", _DIGEST)
 
     def decimal(self, name: str) -> int | None:
         if name not in self.raw:
@@ -186,13 +258,56 @@ class _Fields:
             raise _malformed(f"activity: one of {', '.join(Activity)}", self.line) from None
 
 
+def _hello(fields: _Fields) -> Hello:
+    role: Literal["hook", "meter"] = "hook" if fields.text("role", _ROLE) == "hook" else "meter"
+    own = fields.text("session", _SESSION), *fields.labels()
+    if "job" not in fields.raw:
+        return Hello(role, *own)
+    job, rank, ranks = fields.text("job", _WORKLOAD), fields.number("rank"), fields.number("ranks")
+    if not rank < ranks <= MAX_RANKS:
+        raise _malformed(f"rank below ranks, ranks at most {MAX_RANKS}", fields.line)
+    return Hello(role, *own, job, rank, ranks)
+
+
+def _sample(fields: _Fields) -> Sample:
+    counters = fields.number("n"), fields.number("at"), fields.number("busy_ms")
+    return Sample(*counters, *fields.labels(), fields.maybe("steps"), fields.decimal("flop"), fields.decimal("tokens"))
+
+
+def _stopped(fields: _Fields) -> Stopped:
+    said = fields.order(), fields.number("step"), fields.maybe_digest("freeze"), fields.number("at")
+    return Stopped(*said, fields.maybe("agreed_at"), fields.maybe("durable_at"), fields.raw.get("final") is True)
+
+
+def _slow(fields: _Fields) -> Slow:
+    chip_ms = fields.amount("chip_ms") if "chip_ms" in fields.raw else None
+    return Slow(fields.order(), fields.amount("flop"), fields.number("begin"), fields.number("end"), chip_ms)
+
+
+_READERS: dict[str, Callable[[_Fields], Message]] = {
+    "hello": _hello,
+    "sample": _sample,
+    "stopped": _stopped,
+    "slowed": lambda f: Slowed(f.order(), f.number("step"), f.number("at")),
+    "resumed": lambda f: Resumed(f.number("step"), f.maybe_digest("freeze"), f.number("at")),
+    "accept": lambda f: Accept(f.order(), f.number("step")),
+    "passed": lambda f: Passed(f.order(), f.number("step")),
+    "end": lambda f: End(f.number("n") if "n" in f.raw else 0, f.number("at")),
+    "pause": lambda f: Pause(f.order(), f.maybe("step")),
+    "propose": lambda f: Propose(f.order(), f.number("step")),
+    "slow": _slow,
+    "resume": lambda f: Resume(f.maybe_digest("freeze"), f.maybe("step")),
+    "ack": lambda f: Ack(f.number("n")),
+}
+
+
 def _malformed(expected: str, line: bytes) -> ChannelError:
     return ChannelError(
         code="channel-malformed",
         message="a program on the hook socket sent something that is not of the protocol",
         expected=expected,
         found=repr(line[:120]),
-        fix="compare the program with the docstring of brakeline.node.hook",
+        fix="compare the program with docs/spec/hook.md",
     )
 
 

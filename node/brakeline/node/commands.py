@@ -30,6 +30,13 @@ class Format(StrEnum):
     JSON = "json"
 
 
+class OnPause(StrEnum):
+    """What a pause does to a command without a hook (as :class:`brakeline.node.wrapped.OnPause`)."""
+
+    FREEZE = "freeze"
+    END = "end"
+
+
 Folder = Annotated[Path, typer.Option("--dir", help="The node's folder.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
@@ -106,11 +113,26 @@ def meter(
     folder: Folder,
     workload: Annotated[str | None, typer.Option(help="Name in the books; default: the program's.")] = None,
     activity: Annotated[str, typer.Option(help="How to book what no hook declares.")] = "unattributed",
+    on_pause: Annotated[
+        OnPause, typer.Option(help="Without a hook: freeze the process group in place, or end it and start it again.")
+    ] = OnPause.FREEZE,
+    grace: Annotated[float, typer.Option(help="Seconds from SIGTERM to SIGKILL.", min=0)] = 30.0,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="What the command leaves behind; digested. With --on-pause end.")
+    ] = None,
+    patience: Annotated[
+        float | None, typer.Option(help="Seconds for hooks to stop before --on-pause is done to them.", min=0)
+    ] = None,
 ) -> None:
-    """Run a command, book what its processes use, pass the brake on to it. Exits as the command does."""
+    """Run a command, book what its processes use, pass the brake on to it. Exits as the command does.
+
+    A program with a hook stops by its own means. To one without, --on-pause is done; what that cannot prove is said in
+    docs/operators.md. Exit 5: the checkpoint is not the one it left behind, so it was not started again.
+    """
     import asyncio
     import re
 
+    from brakeline.node import wrapped
     from brakeline.node.relay import Relay, Settings
     from brakeline.node.service import SOCKET, SPOOL
     from brakeline.treaty.statements import Activity
@@ -119,8 +141,20 @@ def meter(
         declared = Activity(activity)
     except ValueError:
         raise typer.BadParameter(f"--activity: one of {', '.join(Activity)}") from None
+    if checkpoint and on_pause is OnPause.FREEZE:
+        raise typer.BadParameter("--checkpoint: a frozen command goes on from its memory; use --on-pause end")
     name = workload or re.sub(r"[^a-zA-Z0-9._-]", "-", Path(command[0]).name).lstrip("._-") or "command"
-    settings = Settings(tuple(command), (folder / SOCKET).absolute(), (folder / SPOOL).absolute(), name[:128], declared)
+    settings = Settings(
+        command=tuple(command),
+        socket=(folder / SOCKET).absolute(),
+        spool=(folder / SPOOL).absolute(),
+        workload=name[:128],
+        activity=declared,
+        on_pause=wrapped.OnPause(on_pause.value),
+        grace_s=grace,
+        checkpoints=tuple(checkpoint or ()),
+        patience_s=patience,
+    )
     with _reported():
         code = asyncio.run(Relay(settings, session=os.urandom(16).hex(), now_ms=_now_ms).run())
     raise typer.Exit(code)

@@ -5,30 +5,28 @@ Use, in a training loop::
     hook = Hook.connect(workload="char-lm", activity="training")
     while steps_left:
         train_one_step()
-        if not hook.step(flop=FLOP_OF_STEP, tokens=TOKENS_OF_STEP):
-            digest = save_weights_and_optimiser_state()          # by the program's own means
-            hook.stopped(step=step, freeze=digest)               # SHA-256, lowercase hex
-            hook.wait()                                          # returns when the order no longer binds
+        if not hook.step(flop=FLOP_OF_STEP, tokens=TOKENS_OF_STEP):        # an order is in force
+            hook.hold(step=step, save=save_checkpoint, digest=digest_of_weights_and_optimiser)
     hook.close()
 
-*What it is.* A client of the Unix socket that the environment variable ``BRAKELINE_HOOK`` names. ``step`` adds to
-counters in memory and looks at the socket without ever waiting on it; a background thread sends the newest counters a
-few times a second, and connects again when the node was restarted. Counters are cumulative, so a lost message loses
-nothing. An order whose bytes have reached this process before ``step`` is called makes that call return False: no
-further optimiser step starts. Without ``BRAKELINE_HOOK`` everything here does nothing and ``step`` returns True.
-While the node is away the last order it gave stays in force.
+*What it is.* A client of the Unix socket that the environment variable ``BRAKELINE_HOOK`` names; the channel is
+specified in docs/spec/hook.md, for hooks in other languages. ``step`` adds to counters in memory and looks at the
+socket without ever waiting on it; a background thread sends the newest counters a few times a second, and connects
+again when the node was restarted. Counters are cumulative, so a lost message loses nothing.
+
+*Pause.* An order whose bytes have reached this process before ``step`` is called makes that call return False: no
+further optimiser step starts. :meth:`Hook.hold` is the rest of it: say that compute has ceased, save by the program's
+own means, commit to what was saved (:mod:`brakeline.node.freeze`), wait, compare what training goes on from. With
+``ranks`` above 1 all of a job's processes stop after one and the same step: the node proposes one, and commits when
+nobody has passed it. *Slow.* ``step`` waits before it returns True, so that the FLOP of each period stay below the
+ceiling; a program that reports no FLOP, or whose single step is above the ceiling, is paused instead.
+
+Without ``BRAKELINE_HOOK`` everything here does nothing and ``step`` returns True. While the node is away the last order
+it gave stays in force.
 
 *What it is not.* A meter of energy or of other processes, nor protection against a program that lies about its FLOP
 or ignores the answer: that shows in the books and in other people's meters, not here. It does not survive ``fork``
 without ``exec``: connect in the process that trains.
-
-The channel, for hooks in other languages: a stream socket, one JSON object a line, UTF-8, at most 4096 bytes a line.
-From the program: ``{"op":"hello","v":1,"role":"hook","session":<32 hex>,"workload":..,"activity":..,"pid":..}`` first;
-``{"op":"sample","n":<count>,"at":<Unix ms>,"busy_ms":..,"steps":..,"flop":"<decimal>","tokens":"<decimal>",
-"workload":..,"activity":..}`` with counters since the session began (busy_ms: CPU milliseconds of this process and its
-waited-for children); ``{"op":"stopped","order":<digest>,"step":..,"freeze":<64 hex, or absent>,"at":..}``;
-``{"op":"end","at":..}``. From the node: ``{"op":"pause","order":<digest>}``, ``{"op":"resume"}`` (either directly after
-the hello, and whenever it changes), ``{"op":"ack","n":..}``. Unknown ``op`` and unknown members are ignored.
 """
 
 from __future__ import annotations
@@ -40,7 +38,10 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, cast
+
+from brakeline.node.pace import Grant, Pace
 
 ENVIRONMENT: Final = "BRAKELINE_HOOK"
 MAX_LINE: Final = 4096
@@ -50,6 +51,8 @@ PAUSED: Final = "other"
 """How the time of a program is booked from the moment it was told to stop: saving, waiting."""
 RECONNECT_S: Final = 0.2
 """How often it tries a local socket that is not there."""
+AGREE_S: Final = 10.0
+"""How long a rank that has reached a proposed stop step waits for the node to commit to it; then it stops there."""
 
 
 class HookError(Exception):
@@ -73,66 +76,99 @@ class HookError(Exception):
 
 
 class Hook:
-    """One training process's line to the node. Thread-safe; every call returns at once, except :meth:`wait`."""
+    """One training process's line to the node. Thread-safe; what may wait says so."""
 
-    def __init__(self, path: str | None, workload: str, activity: str) -> None:
+    def __init__(
+        self, path: str | None, workload: str, activity: str, job: str | None = None, rank: int = 0, ranks: int = 1
+    ) -> None:
         """Use :meth:`connect`. ``path`` None: a hook that does nothing."""
         self._path = path
-        self._workload, self._activity = workload, activity
-        self._label = activity
+        self._activity = self._label = activity
         self._session = os.urandom(16).hex()
-        self._lock = threading.Lock()
+        self._hello: dict[str, object] = {"op": "hello", "v": 1, "role": "hook", "session": self._session}
+        self._hello |= {"pid": os.getpid(), "workload": workload, "activity": activity}
+        if ranks > 1:
+            self._hello |= {"job": job or workload, "rank": rank, "ranks": ranks}
+        self._workload = workload
+        self._moved = threading.Condition()
         self._socket: socket.socket | None = None
         self._in, self._out = bytearray(), bytearray()
-        self._steps = self._flop = self._tokens = self._sent = 0
-        self._dirty = self._ran_on = False
+        self._steps = self._flop = self._tokens = self._sent = self._cost = 0
+        self._dirty = self._ran_on = self._known = self._closing = False
         self._order: str | None = None
+        self._last_step: int | None = None
+        self._proposed: tuple[str, int] | None = None
+        self._agreed_at = self._ceased_at = 0
+        self._pace = Pace()
         self._stopped: dict[str, object] | None = None
-        self._running = threading.Event()
-        self._running.set()
-        self._told = threading.Event()
-        self._closing = threading.Event()
+        self._resumed: dict[str, object] | None = None
+        self._frozen: tuple[int, str] | None = None
         self._thread: threading.Thread | None = None
 
     @classmethod
     def connect(
-        cls, *, workload: str, activity: str = "training", path: str | None = None, wait_s: float = 0.5
+        cls,
+        *,
+        workload: str,
+        activity: str = "training",
+        path: str | None = None,
+        wait_s: float = 0.5,
+        job: str | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> Hook:
         """Return a hook that talks to the node at *path* (default: ``BRAKELINE_HOOK``; without either, a no-op).
 
         Waits at most *wait_s* for the node's first word, so that a program started under an order does not begin.
-        A node that cannot be reached raises nothing: the hook keeps trying in the background.
+        A node that cannot be reached raises nothing: the hook keeps trying in the background. Processes of one
+        distributed job that each connect give *job* (one name for all), *rank*, and *ranks*, their number; where rank 0
+        alone connects, and tells the others by the trainer's own means, leave these out.
         """
-        hook = cls(path or os.environ.get(ENVIRONMENT) or None, workload, activity)
+        hook = cls(path or os.environ.get(ENVIRONMENT) or None, workload, activity, job, rank, ranks)
         if hook._path is not None:
             hook._thread = threading.Thread(target=hook._pump, name="brakeline-hook", daemon=True)
             hook._thread.start()
-            hook._told.wait(wait_s)
+            with hook._moved:
+                hook._moved.wait_for(lambda: hook._known, wait_s)
         return hook
 
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def ready(self, *, flop: int = 0) -> bool:
+        """Say whether the first step may start, which will cost *flop*; waits where an order says slow."""
+        with self._moved:
+            self._cost = flop or self._cost
+            self._receive()
+            return self._may_start()
+
     def step(self, *, flop: int = 0, tokens: int = 0) -> bool:
-        """Count one finished optimiser step and what it used; say whether the next one may start."""
-        with self._lock:
+        """Count one finished optimiser step and what it used; say whether the next one may start.
+
+        Waits where an order says slow, and, as one of several ranks, until all have agreed where to stop.
+        """
+        with self._moved:
             self._steps += 1
             self._flop += flop
             self._tokens += tokens
+            self._cost = flop or self._cost
             self._dirty = True
+            self._pace.finish(flop)
             if self._socket is not None:
                 self._receive()
-            if self._order is not None and self._label == PAUSED:
-                self._label, self._ran_on = (
-                    self._activity,
-                    True,
-                )  # the program goes on all the same: booked as what it is
-            elif self._order is not None and not self._ran_on:
+            may = self._may_start()
+            if not may and self._label == PAUSED:
+                # the program goes on all the same: booked as what it is
+                self._label, self._ran_on = self._activity, True
+            elif not may and not self._ran_on:
+                self._ceased_at = _now_ms()
                 self._queue_sample()  # what was used until now was the activity; saving and waiting are not
                 self._label = PAUSED
                 self._send()
-        return self._running.is_set()
+            return may
 
     @property
     def order(self) -> str | None:
-        """The digest of the order that binds this process, or None."""
+        """The digest of the order that stops this process, or None."""
         return self._order
 
     @property
@@ -140,34 +176,111 @@ class Hook:
         """Steps counted so far."""
         return self._steps
 
-    def stopped(self, *, step: int, freeze: str | None = None) -> None:
-        """Tell the node that no step after *step* started; *freeze*: SHA-256 of weights and optimiser state (hex)."""
-        with self._lock:
+    @property
+    def frozen(self) -> tuple[int, str] | None:
+        """Step and digest that this workload stopped with, as far as this process or the node knows; else None."""
+        return self._frozen
+
+    # -- stop and resume ---------------------------------------------------------------------------------------------
+
+    def hold(
+        self,
+        *,
+        step: int,
+        digest: Callable[[], str],
+        save: Callable[[], object] | None = None,
+        load: Callable[[], object] | None = None,
+    ) -> bool:
+        """Stop after *step* for as long as the order binds: the whole of what an order asks of a program.
+
+        Says that no further step starts; calls *save* (which returns when the checkpoint is durable) and *digest*
+        (SHA-256 of weights and optimiser state, lowercase hex); waits; calls *load*, where there is one, and *digest*
+        again, and compares. Returns False when the hook was closed meanwhile.
+
+        Raises:
+            HookError: ``resume-mismatch``; the training must not go on.
+        """
+        self.stopped(step=step)
+        if save is not None:
+            save()
+        self.stopped(step=step, freeze=digest())
+        if not self.wait():
+            return False
+        if load is not None:
+            load()
+        self.resumed(step=step, freeze=digest())
+        return True
+
+    def stopped(
+        self,
+        *,
+        step: int,
+        freeze: str | None = None,
+        final: bool = False,
+        agreed_at: int | None = None,
+        ceased_at: int | None = None,
+    ) -> None:
+        """Tell the node that no step after *step* started; *freeze*: SHA-256 of weights and optimiser state (hex).
+
+        Call it at once without *freeze*, and again with it when what it commits to is durable, or with *final* when
+        this process has nothing to commit to. *agreed_at* and *ceased_at* (Unix ms) are known here unless other
+        processes took part.
+        """
+        with self._moved:
             if self._order is None:
                 return
-            message: dict[str, object] = {"op": "stopped", "order": self._order, "step": step, "at": _now_ms()}
+            message: dict[str, object] = {"op": "stopped", "order": self._order, "step": step}
+            message |= {"at": ceased_at or self._ceased_at or _now_ms(), "agreed_at": agreed_at or self._agreed_at}
             if freeze is not None:
-                message["freeze"] = freeze
-            self._stopped = message
+                message |= {"freeze": freeze, "durable_at": _now_ms()}
+                self._frozen = step, freeze
+            if final:
+                message["final"] = True
+            self._stopped, self._resumed = message, None
             self._dirty = True
             self._queue_sample()
-            self._queue(json.dumps(message))
+            self._queue(message)
+            self._send()
+
+    def resumed(self, *, step: int, freeze: str, strict: bool = True) -> None:
+        """Tell the node that training goes on after *step* from a state of digest *freeze*.
+
+        Call it after every pause, and in a new process that has loaded the checkpoint of one that was stopped. With
+        *strict* False a state that is not the frozen one is reported as what it is, and training may go on.
+
+        Raises:
+            HookError: ``resume-mismatch``: it is not what the workload stopped with; nothing was reported.
+        """
+        with self._moved:
+            if strict and self._frozen is not None and freeze != self._frozen[1]:
+                raise HookError(
+                    code="resume-mismatch",
+                    message="training would not go on from what it stopped with",
+                    expected=f"{self._frozen[1]} after step {self._frozen[0]}",
+                    found=f"{freeze} after step {step}",
+                    fix="load the checkpoint that was saved when the order came",
+                )
+            self._resumed = {"op": "resumed", "step": step, "freeze": freeze, "at": _now_ms()}
+            self._frozen = None
+            self._queue(self._resumed)
             self._send()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until no order binds (True) or *timeout_s* has passed or the hook was closed (False)."""
-        return self._running.wait(timeout_s) and not self._closing.is_set()
+        """Block until no order stops this process (True), or *timeout_s* has passed or it was closed (False)."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._closing or self._order is None, timeout_s)
+            return self._order is None and not self._closing
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Send the last counters and say goodbye; waits at most *timeout_s* for the socket to take them."""
-        if self._thread is None or self._closing.is_set():
+        if self._thread is None or self._closing:
             return
-        with self._lock:
+        with self._moved:
             self._dirty = True
-            self._queue_sample()
-            self._queue(json.dumps({"op": "end", "at": _now_ms()}))
-        self._closing.set()
-        self._running.set()
+            self._queue_sample(last=True)
+            self._queue({"op": "end", "at": _now_ms()})
+            self._closing = True
+            self._moved.notify_all()
         self._thread.join(timeout_s)
 
     def __enter__(self) -> Hook:
@@ -178,24 +291,53 @@ class Hook:
         """Close."""
         self.close()
 
-    # -- below: the socket; everything with the lock held, except waiting -------------------------------------------
+    # -- below: everything with the lock held, except waiting on the socket -------------------------------------------
+
+    def _may_start(self) -> bool:
+        """Wait for agreement and pace, as orders ask; say whether the next step may start."""
+        self._moved.wait_for(lambda: self._open_proposal() is None, AGREE_S)
+        late = self._open_proposal()
+        if late is not None:
+            self._halt(late, self._steps)  # nobody committed in time: the order binds all the same
+        while self._order is None and not self._closing:
+            grant = self._pace.grant
+            if grant is not None and not self._pace.possible(self._cost):
+                self._halt(grant.order, self._steps)
+                return False
+            delay = self._pace.delay_ms(_now_ms(), self._cost)
+            if delay == 0:
+                self._pace.start(self._cost)
+                return True
+            self._moved.wait(RECONNECT_S if delay is None else delay / 1000)
+        return self._last_step is None or self._steps < self._last_step
+
+    def _open_proposal(self) -> str | None:
+        """Return the order of a proposal that nobody has committed to, when its step has been reached."""
+        reached = self._proposed is not None and self._steps >= self._proposed[1]
+        return self._proposed[0] if self._proposed is not None and reached else None
+
+    def _halt(self, order: str, step: int) -> None:
+        """No step after *step* starts, by *order*."""
+        self._order, self._proposed, self._last_step = order, None, step
+        self._agreed_at = _now_ms()
 
     def _pump(self) -> None:
-        while not (self._closing.is_set() and not self._out):
+        while not (self._closing and not self._out):
             current = self._socket
             if current is None:
-                if self._closing.is_set():
+                if self._closing:
                     return
                 if not self._open():
-                    self._closing.wait(RECONNECT_S)
+                    with self._moved:
+                        self._moved.wait_for(lambda: self._closing, RECONNECT_S)
                 continue
             with contextlib.suppress(OSError, ValueError):
-                select.select([current], [], [], 0.005 if self._closing.is_set() else FLUSH_S)
-            with self._lock:
+                select.select([current], [], [], 0.005 if self._closing else FLUSH_S)
+            with self._moved:
                 self._receive()
                 self._queue_sample()
                 self._send()
-        with self._lock:
+        with self._moved:
             self._drop()
 
     def _open(self) -> bool:
@@ -206,15 +348,15 @@ class Hook:
             fresh.close()
             return False
         fresh.setblocking(False)
-        with self._lock:
+        with self._moved:
             self._socket, self._dirty = fresh, True
             self._in.clear()
             self._out.clear()
-            hello = {"op": "hello", "v": 1, "role": "hook", "session": self._session, "pid": os.getpid()}
-            self._queue(json.dumps({**hello, "workload": self._workload, "activity": self._activity}))
+            self._queue(self._hello)
             self._queue_sample()
-            if self._stopped is not None:
-                self._queue(json.dumps(self._stopped))
+            for said in (self._stopped, self._resumed):
+                if said is not None:
+                    self._queue(said)
             self._send()
         return True
 
@@ -223,20 +365,20 @@ class Hook:
             self._socket.close()
             self._socket = None
 
-    def _queue(self, line: str) -> None:
+    def _queue(self, message: dict[str, object]) -> None:
         if self._socket is not None:
-            self._out += line.encode() + b"\n"
+            self._out += json.dumps(message).encode() + b"\n"
 
-    def _queue_sample(self) -> None:
-        if not self._dirty or (len(self._out) > MAX_LINE and not self._closing.is_set()):
+    def _queue_sample(self, *, last: bool = False) -> None:
+        if not self._dirty or (len(self._out) > MAX_LINE and not last):
             return  # nothing new, or the node reads slowly: the counters are cumulative, the next sample has it all
         self._sent += 1
         self._dirty = False
         times = os.times()
         busy = round(1000 * (times.user + times.system + times.children_user + times.children_system))
-        sample = {"op": "sample", "n": self._sent, "at": _now_ms(), "busy_ms": busy, "steps": self._steps}
-        labels = {"workload": self._workload, "activity": self._label}
-        self._queue(json.dumps({**sample, "flop": str(self._flop), "tokens": str(self._tokens), **labels}))
+        sample: dict[str, object] = {"op": "sample", "n": self._sent, "at": _now_ms(), "busy_ms": busy}
+        sample |= {"steps": self._steps, "flop": str(self._flop), "tokens": str(self._tokens)}
+        self._queue({**sample, "workload": self._workload, "activity": self._label})
 
     def _send(self) -> None:
         while self._out and self._socket is not None:
@@ -264,30 +406,75 @@ class Hook:
             *lines, rest = bytes(self._in).split(b"\n")
             self._in = bytearray(rest[:MAX_LINE])
             for line in lines:
-                self._obey(line)
+                self._read(line)
 
-    def _obey(self, line: bytes) -> None:
+    def _read(self, line: bytes) -> None:
         try:
             value: object = json.loads(line)
         except ValueError:
             return
         message = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-        order = message.get("order")
-        if message.get("op") == "pause" and isinstance(order, str):
-            if self._stopped is not None and order != self._order:  # a second order while stopped: say so again
-                self._stopped["order"] = order
-                self._queue(json.dumps(self._stopped))
-            self._order = order
-            if self._steps == 0:
-                self._label = PAUSED
-            self._running.clear()
-            self._told.set()
-        elif message.get("op") == "resume":
-            self._order = self._stopped = None
-            self._label, self._ran_on = self._activity, False
-            self._dirty = True
-            self._running.set()
-            self._told.set()
+        order, step = message.get("order"), message.get("step")
+        op = message.get("op")
+        if op == "pause" and isinstance(order, str):
+            self._pause(order, step if isinstance(step, int) else None)
+        elif op == "propose" and isinstance(order, str) and isinstance(step, int):
+            self._consider(order, step)
+        elif op in ("resume", "slow"):
+            self._release(message)
+        else:
+            return
+        self._known = True
+        self._send()
+        self._moved.notify_all()
+
+    def _pause(self, order: str, step: int | None) -> None:
+        if self._stopped is not None and order != self._order:  # a second order while stopped: say so again
+            self._stopped = {**self._stopped, "order": order}
+            self._queue(self._stopped)
+        self._order = order
+        if self._last_step is None:
+            self._halt(order, self._steps if step is None else step)
+        if self._steps == 0:
+            self._label = PAUSED
+
+    def _consider(self, order: str, step: int) -> None:
+        """Answer the proposal that no rank starts a step after *step*: the one that runs now must not be later."""
+        if self._last_step is not None:
+            return
+        running = self._steps + 1
+        if running <= step:
+            self._proposed = order, step
+            self._queue({"op": "accept", "order": order, "step": step})
+        else:
+            self._proposed = None
+            self._queue({"op": "passed", "order": order, "step": running})
+
+    def _release(self, message: dict[str, object]) -> None:
+        """No order stops this process any more; one may slow it."""
+        freeze, step = message.get("freeze"), message.get("step")
+        if self._frozen is None and self._steps == 0 and isinstance(freeze, str) and isinstance(step, int):
+            self._frozen = step, freeze
+        grant = _grant(message) if message.get("op") == "slow" else None
+        newly = grant is not None and (self._pace.grant is None or self._pace.grant.order != grant.order)
+        self._pace.set(grant)
+        if grant is not None and newly:
+            self._queue({"op": "slowed", "order": grant.order, "step": self._steps, "at": _now_ms()})
+        if self._order is None and self._proposed is None:
+            return
+        if grant is not None and self._order == grant.order and not self._pace.possible(self._cost):
+            return  # stopped because no step fits under this ceiling, and still none does
+        self._order = self._stopped = self._last_step = self._proposed = None
+        self._label, self._ran_on = self._activity, False
+        self._dirty = True
+
+
+def _grant(message: dict[str, object]) -> Grant | None:
+    order, flop, begin, end = (message.get(name) for name in ("order", "flop", "begin", "end"))
+    if not (isinstance(order, str) and isinstance(flop, str) and isinstance(begin, int) and isinstance(end, int)):
+        return None
+    amount = int(flop) if flop.isascii() and flop.isdigit() and len(flop) <= 40 else 0
+    return Grant(order, amount, begin, end) if begin < end else None
 
 
 def _connect(unconnected: socket.socket, path: str) -> None:

@@ -1,8 +1,8 @@
 """What must survive a crash: one SQLite file, every commit synced before the caller goes on.
 
 *What it is*: samples, sessions, what was booked, chain positions, envelopes with per-verifier progress, receipts'
-whereabouts, orders seen, where workloads stopped. Through APSW (its own SQLite; Python's bundled one has a WAL bug),
-WAL, ``synchronous=FULL``, one process at a time.
+whereabouts, and the brake's part (:mod:`brakeline.node.journal_brake`), all in one file
+(:mod:`brakeline.node.journal_file`).
 
 *The rule it exists for*: a position of the site's chain is reserved with the exact payload (:meth:`Journal.reserve`),
 durably, *before* anything is signed. After a crash :meth:`Journal.unsigned` returns those bytes; Ed25519 is
@@ -16,52 +16,18 @@ Instants are Unix milliseconds. Errors: :class:`JournalError`, codes ``journal-*
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import apsw
-from brakeline.ledger.errors import BrakelineError
 from brakeline.node.books import BookedSoFar, SessionSamples
-from brakeline.node.channel import Hello, Sample, Stopped
+from brakeline.node.channel import Hello, Sample
+from brakeline.node.journal_brake import BrakeJournal
+from brakeline.node.journal_file import JournalError as JournalError
 from brakeline.treaty.document import ZERO_DIGEST
 from brakeline.treaty.statements import Activity
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-SCHEMA = 1
-_TABLES = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
-  ended_at INTEGER, lost INTEGER NOT NULL DEFAULT 0,
-  busy INTEGER NOT NULL DEFAULT 0, flop TEXT NOT NULL DEFAULT '0', tokens TEXT NOT NULL DEFAULT '0') STRICT;
-CREATE TABLE sample(session TEXT NOT NULL, n INTEGER NOT NULL, at INTEGER NOT NULL, busy INTEGER NOT NULL,
-  steps INTEGER, flop TEXT, tokens TEXT, workload TEXT NOT NULL, activity TEXT NOT NULL,
-  PRIMARY KEY(session, n)) STRICT, WITHOUT ROWID;
-CREATE TABLE statement(sequence INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, payload BLOB NOT NULL,
-  signed INTEGER NOT NULL DEFAULT 0) STRICT;
-CREATE TABLE usage(period INTEGER PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT;
-CREATE TABLE line(period INTEGER NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(period, n))
-  STRICT, WITHOUT ROWID;
-CREATE TABLE outbox(id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL, author TEXT NOT NULL,
-  sequence INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE delivery(verifier TEXT NOT NULL, id INTEGER NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL,
-  PRIMARY KEY(verifier, id)) STRICT, WITHOUT ROWID;
-CREATE TABLE seen_order(digest TEXT PRIMARY KEY, body BLOB NOT NULL, seen_at INTEGER NOT NULL, source TEXT NOT NULL)
-  STRICT;
-CREATE TABLE acknowledged(digest TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT;
-CREATE TABLE stopped(digest TEXT NOT NULL, session TEXT NOT NULL, workload TEXT NOT NULL, step INTEGER NOT NULL,
-  freeze TEXT, at INTEGER NOT NULL, PRIMARY KEY(digest, session)) STRICT, WITHOUT ROWID;
-"""
-
-
-class JournalError(BrakelineError):
-    """The journal cannot do what was asked, or not now (codes ``journal-*``)."""
 
 
 class Delivery(StrEnum):
@@ -97,12 +63,16 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a reservation settles besides the position: a booked period with its rows and new totals, or an order."""
+    """What a reservation settles besides the position: a booked period with its rows and new totals, or an order.
+
+    ``said`` stands for what is acknowledged of the order: it may be acknowledged again to say something else.
+    """
 
     period: int | None = None
     rows: tuple[bytes, ...] = ()
     booked: tuple[BookedSoFar, ...] = ()
     order: str | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,60 +88,8 @@ class Session:
     last_n: int
 
 
-class Journal:
+class Journal(BrakeJournal):
     """The node's durable memory. Every method commits (with full sync) before it returns."""
-
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open or create the journal at *path* and take its lock; *read_only* looks without either.
-
-        Raises:
-            JournalError: ``journal-locked`` (another process has it), ``journal-version``, ``journal-io``.
-        """
-        self._lock = -1 if read_only else _lock(path)
-        try:
-            self._open(path, read_only)
-        except BaseException:
-            self._release()
-            raise
-
-    def _open(self, path: Path, read_only: bool) -> None:
-        with _errors(path):
-            flags = apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
-            # Any: the types of apsw name typing constructs that pyright cannot follow
-            self._db: Any = apsw.Connection(str(path), flags=flags)
-            self._db.set_busy_timeout(5000)
-            if read_only:
-                self._db.execute("PRAGMA query_only=1")
-            else:
-                self._db.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
-                if self._value("PRAGMA user_version") == 0:
-                    with self._db:
-                        self._db.execute(_TABLES)
-                        self._db.execute(f"PRAGMA user_version={SCHEMA}")
-        version = self._value("PRAGMA user_version")
-        if version != SCHEMA:
-            self._db.close()
-            raise JournalError(
-                code="journal-version", message="written by another version", expected=str(SCHEMA), found=str(version)
-            )
-
-    def close(self) -> None:
-        """Close the file and give up the lock."""
-        self._db.close()
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def __enter__(self) -> Journal:
-        """Return itself."""
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Close."""
-        self.close()
 
     # -- meters ------------------------------------------------------------------------------------------------------
 
@@ -286,7 +204,8 @@ class Journal:
                 rows = [(claim.period, n, row) for n, row in enumerate(claim.rows)]
                 self._db.executemany("INSERT INTO line VALUES(?,?,?)", rows)
             if claim.order is not None:
-                self._db.execute("INSERT INTO acknowledged VALUES(?,?)", (claim.order, sequence))
+                self._db.execute("DELETE FROM acknowledged WHERE digest=? AND said<>?", (claim.order, claim.said))
+                self._db.execute("INSERT INTO acknowledged VALUES(?,?,?)", (claim.order, sequence, claim.said))
         except apsw.ConstraintError:
             raise JournalError(
                 code="journal-claimed",
@@ -380,96 +299,6 @@ class Journal:
                 "AND d.state = 'received' GROUP BY o.id ORDER BY o.id"
             )
         )
-
-    # -- orders ------------------------------------------------------------------------------------------------------
-
-    def see_order(self, digest: str, body: bytes, seen_at: int, source: str) -> bool:
-        """Keep an admitted order with the moment it was first seen; say whether it is new."""
-        with self._change():
-            values = (digest, body, seen_at, source)
-            self._db.execute("INSERT OR IGNORE INTO seen_order VALUES(?,?,?,?)", values)
-            return bool(self._db.changes() == 1)
-
-    def orders(self) -> list[tuple[str, bytes, int]]:
-        """Return every order seen: (digest, body, first seen at)."""
-        return cast(
-            "list[tuple[str, bytes, int]]", self._rows("SELECT digest, body, seen_at FROM seen_order ORDER BY 3, 1")
-        )
-
-    def acknowledged(self) -> set[str]:
-        """Return the digests of the orders whose acknowledgement is reserved."""
-        return {row[0] for row in self._rows("SELECT digest FROM acknowledged")}
-
-    def stop(self, session: str, workload: str, stopped: Stopped) -> None:
-        """Keep where a workload stopped on an order; the first word counts, a freeze digest may follow."""
-        with self._change():
-            self._db.execute(
-                "INSERT INTO stopped VALUES(?,?,?,?,?,?) "
-                "ON CONFLICT DO UPDATE SET freeze=coalesce(freeze, excluded.freeze)",
-                (stopped.order, session, workload, stopped.step, stopped.freeze, stopped.at),
-            )
-
-    def stops(self, order: str) -> dict[str, tuple[str, Stopped]]:
-        """Return by session the workload and where it stopped on *order*."""
-        rows = self._rows("SELECT session, workload, step, freeze, at FROM stopped WHERE digest=? ORDER BY 1", order)
-        return {r[0]: (r[1], Stopped(order, r[2], r[3], r[4])) for r in rows}
-
-    def limit_pages(self, pages: int) -> None:
-        """Let the file grow to at most *pages* pages (4 KiB each) while it is open: a quota below the disk's own."""
-        with _errors():
-            self._db.execute(f"PRAGMA max_page_count={pages:d}")
-
-    # -- the file ----------------------------------------------------------------------------------------------------
-
-    def _value(self, sql: str, *arguments: object) -> object:
-        with _errors():
-            return cast("object", self._db.execute(sql, arguments).get)
-
-    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
-        with _errors():
-            return list(self._db.execute(sql, arguments))
-
-    @contextlib.contextmanager
-    def _change(self) -> Generator[None]:
-        with _errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
-                    self._db.execute("ROLLBACK")
-                raise
-
-
-def _lock(path: Path) -> int:
-    handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise JournalError(
-            code="journal-locked",
-            message="another process has this node's journal open",
-            expected="one node process per directory",
-            found=str(path),
-            fix="stop the other process; never copy a journal to run it twice",
-        ) from None
-    return handle
-
-
-@contextlib.contextmanager
-def _errors(path: Path | None = None) -> Generator[None]:
-    try:
-        yield
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError) as error:
-        raise JournalError(
-            code="journal-io",
-            message="the journal cannot be read or written; nothing was signed",
-            expected="a healthy local disk with space left",
-            found=f"{path or ''} {error}".strip(),
-            fix="make room or repair the disk, then start the node again",
-        ) from error
 
 
 def _text(value: int | None) -> str | None:

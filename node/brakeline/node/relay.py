@@ -7,8 +7,11 @@ while the node is away they pile up here (thinned beyond 50,000: dropping a cumu
 nothing). What the node has not taken when the command ends is left in its ``spool`` folder as a file of the same
 lines.
 
-On an order: a command whose hook is connected is told, and stops by its own means; one without a hook has its process
-group stopped (SIGSTOP) and, when no order binds any more, continued (SIGCONT).
+On an order: a command whose hooks are connected is told, and stops by its own means, all its ranks after one step.
+One without a hook is frozen (SIGSTOP) and later continued, or ended (SIGTERM, after a grace SIGKILL) and later
+started again, as configured; so is one whose hooks have not stopped after a configured time. A command is not started
+while an order binds its declared activity. Checkpoint files that are named are committed to when the command has
+ended, and compared before it is started again: where they differ, it is not started.
 
 The exit code is the command's (128 + signal when a signal ended it). Processes that outlive the command
 are still metered; we end when the last of them does.
@@ -21,20 +24,29 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from brakeline.node import channel, meter
-from brakeline.node.hook import ENVIRONMENT
+from brakeline.node.freeze import freeze_files
+from brakeline.node.gather import gather_resumes, gather_stops
+from brakeline.node.hook import ENVIRONMENT, HookError
+from brakeline.node.pace import Grant, Pace
+from brakeline.node.ranks import Crew
+from brakeline.node.wrapped import Command, OnPause
 from brakeline.treaty.statements import Activity
 
 INTERVAL_S = 0.2
 MAX_KEPT = 50_000
+FIRST_WORD_S = 0.5
+"""How long to wait for the node's first word before the command is started."""
 LINGER_S = 3.0
 """How long to wait for the node, after the command has ended, before the rest is left in the spool folder."""
+EXIT_NOT_RUN = 127
+EXIT_MISMATCH = 5
+"""The checkpoint files are not those that the command left behind: it is not started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +55,12 @@ class Settings:
 
     Attributes:
         command: argument vector.
-        socket: the node's socket; spool: its folder for leftovers; runtime: where to put our own socket (None: a
-            fresh temporary folder).
+        socket: the node's socket; spool: its folder for leftovers.
         workload, activity: how to book time before a hook declares anything.
+        on_pause: what an order does to a command without a hook.
+        grace_s: from SIGTERM to SIGKILL.
+        checkpoints: files or folders that the command leaves behind when it ends.
+        patience_s: how long hooks may take to stop before the command is treated as one without; None: for ever.
     """
 
     command: tuple[str, ...]
@@ -53,6 +68,10 @@ class Settings:
     spool: Path
     workload: str
     activity: Activity
+    on_pause: OnPause = OnPause.FREEZE
+    grace_s: float = 30.0
+    checkpoints: tuple[Path, ...] = ()
+    patience_s: float | None = None
 
 
 class Relay:
@@ -64,22 +83,32 @@ class Relay:
         self._kept: list[channel.Sample] = []
         self._n = self._last_at = 0
         self._labels = self._declared = settings.workload, settings.activity
-        self._hooks: dict[channel.Peer, str] = {}
+        self._hooks: dict[channel.Peer, channel.Hello] = {}
+        self._crews: dict[str, Crew] = {}
         self._counters: dict[str, channel.Sample] = {}
+        self._stops: dict[str, tuple[channel.Hello, channel.Stopped]] = {}
+        self._resumes: dict[str, tuple[channel.Hello, channel.Resumed]] = {}
         self._node: channel.Peer | None = None
-        self._order: str | None = None
-        self._known = False
-        self._stopped: channel.Stopped | None = None
-        self._frozen = False
-        self._new = asyncio.Event()
-        self._taken = asyncio.Event()
+        self._demand: channel.FromNode | None = None
+        self._paused_at = 0
+        self._may_run, self._known = asyncio.Event(), asyncio.Event()
+        self._said: list[channel.Message] = []
+        self._new, self._taken = asyncio.Event(), asyncio.Event()
+        self._pace = Pace()
         self._tree: meter.ProcessTree | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._command: Command | None = None
+        self._earlier = self._busy = self._burst = 0
+        self._leaving = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._committed: str | None = None
 
     async def run(self) -> int:
         """Run the command to its end and return its exit code."""
         folder = Path(tempfile.mkdtemp(prefix="brakeline-"))
         meter.become_subreaper()
+        loop = asyncio.get_running_loop()
+        for forwarded in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(forwarded, self._signal, forwarded)
         try:
             server = await channel.serve(folder / "hook", self._serve_hook)
             async with server:
@@ -90,50 +119,129 @@ class Relay:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    # -- the command -------------------------------------------------------------------------------------------------
+
     async def _run_command(self, environment: dict[str, str]) -> int:
-        self._keep(0)
-        try:
-            child = subprocess.Popen(self._settings.command, env=environment, process_group=0)
-        except OSError as error:
-            print(f"meter-command: {self._settings.command[0]} cannot be run: {error.strerror}")
-            return 127
-        self._child, self._tree = child, meter.ProcessTree(child.pid)
-        loop = asyncio.get_running_loop()
-        for forwarded in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(forwarded, self._signal, forwarded)
-        ended = asyncio.Event()
-        exit_fd = os.pidfd_open(child.pid)
-        loop.add_reader(exit_fd, ended.set)
-        while not ended.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), INTERVAL_S)
+        self._keep()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._known.wait(), FIRST_WORD_S)
+        if not self._known.is_set():
+            self._may_run.set()  # nobody there to say anything: nothing binds that we know of
+        while True:
+            while not self._may_run.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._may_run.wait(), INTERVAL_S)
+                self._keep()
+            if self._leaving:
+                return 128 + self._leaving
+            if self._committed is not None and not self._unchanged():
+                return EXIT_MISMATCH
+            try:
+                code = await self._run_once(environment)
+            except OSError as error:
+                print(f"meter-command: {self._settings.command[0]} cannot be run: {error.strerror}")
+                return EXIT_NOT_RUN
+            if self._ending is None or self._leaving:
+                return code
+            await self._ending
+            self._ending = None
+
+    async def _run_once(self, environment: dict[str, str]) -> int:
+        command = self._command = Command(self._settings.command, environment)
+        self._tree = meter.ProcessTree(command.pid)
+        while not await command.wait(INTERVAL_S):
             self._sample()
-        loop.remove_reader(exit_fd)
-        os.close(exit_fd)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+            self._watch_over()
+        code, usage_ms = command.reap()
         self._labels = self._settings.workload, self._settings.activity if not self._counters else Activity.OTHER
-        self._keep(self._tree.finish(round(1000 * (usage.ru_utime + usage.ru_stime))))
-        while self._tree.alive():
+        self._busy = self._earlier + self._tree.finish(usage_ms)
+        self._keep()
+        while self._tree.alive() and self._ending is None:
             await asyncio.sleep(INTERVAL_S)
             self._sample()
-        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+        self._earlier, self._tree = self._busy, None
+        return code
 
     def _signal(self, number: int) -> None:
-        if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, number)
-                if number != signal.SIGHUP and self._frozen:
-                    os.killpg(self._child.pid, signal.SIGCONT)
+        if number != signal.SIGHUP:
+            self._leaving = number  # who was told to go is not started again
+            self._may_run.set()
+        if self._command is not None:
+            self._command.signal(number)
+
+    def _watch_over(self) -> None:
+        """Keep to a ceiling, to the patience with hooks, and to the deadline of their agreement."""
+        now = self._now_ms()
+        for crew in self._crews.values():
+            crew.tick(now)
+        demand, command, patience = self._demand, self._command, self._settings.patience_s
+        if isinstance(demand, channel.Pause) and self._hooks and patience is not None:
+            late = now >= self._paused_at + round(1000 * patience)
+            if late and not self._hooks_stopped() and not self._stopped_for(demand.order):
+                self._stop_command(demand.order)
+        if isinstance(demand, channel.Slow) and not self._hooks and command is not None:
+            if self._pace.delay_ms(now, self._burst) == 0:
+                command.thaw()
+            else:
+                command.freeze()
+
+    def _stop_command(self, order: str) -> None:
+        """Stop a command that does not stop by itself."""
+        command = self._command
+        if command is None or not command.running:
+            self._say_stopped(channel.Stopped(order, self._steps(), self._committed, self._now_ms(), final=True))
+        elif self._settings.on_pause is OnPause.FREEZE:
+            command.freeze()
+            now = self._now_ms()
+            self._say_stopped(channel.Stopped(order, self._steps(), None, now, now, final=True))
+        elif self._ending is None:
+            self._ending = asyncio.create_task(self._end_command(command, order))
+
+    async def _end_command(self, command: Command, order: str) -> None:
+        agreed = self._now_ms()
+        await command.end(self._settings.grace_s)
+        self._sample()
+        ceased = self._now_ms()
+        stopped = channel.Stopped(order, self._steps(), None, ceased, agreed, final=not self._settings.checkpoints)
+        self._say_stopped(stopped)
+        if self._settings.checkpoints:
+            try:
+                self._committed = await asyncio.to_thread(freeze_files, self._settings.checkpoints)
+            except HookError as error:
+                print(error)
+            committed = replace(stopped, freeze=self._committed, durable_at=self._now_ms(), final=True)
+            if isinstance(self._demand, channel.Pause):
+                self._say_stopped(replace(committed, order=self._demand.order))
+
+    def _unchanged(self) -> bool:
+        """Compare the checkpoint files with what was committed to, and say what the command goes on from."""
+        expected, self._committed = self._committed, None
+        try:
+            found = freeze_files(self._settings.checkpoints)
+        except HookError as error:
+            print(error)
+            return False
+        if found != expected:
+            print(f"resume-mismatch: the checkpoint files have changed (expected {expected}, found {found})")
+            return False
+        self._say(channel.Resumed(self._steps(), found, self._now_ms()))
+        return True
 
     # -- samples -----------------------------------------------------------------------------------------------------
 
     def _sample(self) -> None:
         if self._tree is not None:
-            self._keep(self._tree.sample())
-            meter.reap_orphans(self._child.pid if self._child else 0)
+            before = self._busy
+            self._busy = max(before, self._earlier + self._tree.sample())
+            self._pace.finish(self._busy - before)
+            self._burst = max(self._burst, self._busy - before)
+            meter.reap_orphans(self._command.pid if self._command else 0)
+        self._keep()
 
-    def _keep(self, busy_ms: int) -> None:
+    def _steps(self) -> int:
+        return sum(sample.steps or 0 for sample in self._counters.values())
+
+    def _keep(self) -> None:
         self._n += 1
         self._last_at = max(self._last_at, self._now_ms())
         known = list(self._counters.values())
@@ -141,7 +249,7 @@ class Relay:
             channel.Sample(
                 n=self._n,
                 at=self._last_at,
-                busy_ms=busy_ms,
+                busy_ms=self._busy,
                 workload=self._labels[0],
                 activity=self._labels[1],
                 steps=sum(s.steps or 0 for s in known) if known else None,
@@ -178,25 +286,58 @@ class Relay:
             hello = await peer.receive()
             if not isinstance(hello, channel.Hello):
                 return
-            self._hooks[peer] = hello.session
+            self._hooks[peer] = hello
+            self._crews.setdefault(hello.job or hello.session, Crew(hello.ranks)).join(peer, hello.session)
             self._declare((hello.workload, hello.activity))
-            if self._order is not None:
-                peer.send(channel.Pause(self._order))
-            elif self._known:
-                peer.send(channel.Resume())
+            if self._demand is not None:
+                self._tell(peer, hello)
             while (message := await peer.receive()) is not None:
-                if isinstance(message, channel.Sample):
-                    self._count(hello.session, message)
-                elif isinstance(message, channel.Stopped):
-                    self._report_stop(message)
-                elif isinstance(message, channel.End):
-                    if len(self._hooks) == 1:
-                        self._relabel((hello.workload, Activity.OTHER))
+                self._hear(peer, hello, message)
+                if isinstance(message, channel.End):
                     break
         except channel.ChannelError as error:
             print(error)
         finally:
-            self._hooks.pop(peer, None)
+            self._forget(peer)
+
+    def _hear(self, peer: channel.Peer, hello: channel.Hello, message: channel.Message) -> None:
+        crew = self._crews[hello.job or hello.session]
+        match message:
+            case channel.Sample():
+                crew.note(peer, message.steps or 0)
+                self._count(hello.session, message)
+            case channel.Accept() | channel.Passed():
+                crew.answer(peer, message)
+            case channel.Stopped():
+                self._stops[hello.session] = hello, message
+                self._report_stops()
+            case channel.Resumed():
+                self._resumes[hello.session] = hello, message
+                if all(h.session in self._resumes for h in self._hooks.values()):
+                    self._say(gather_resumes(self._resumes))
+            case channel.Slowed():
+                self._say(message)
+            case channel.End() if len(self._hooks) == 1:
+                self._relabel((hello.workload, Activity.OTHER))
+            case _:
+                pass
+
+    def _forget(self, peer: channel.Peer) -> None:
+        hello = self._hooks.pop(peer, None)
+        if hello is not None:
+            self._crews[hello.job or hello.session].leave(peer)
+            if isinstance(self._demand, channel.Pause) and self._hooks:
+                self._report_stops()  # the others may have waited for this one
+
+    def _tell(self, peer: channel.Peer, hello: channel.Hello) -> None:
+        """Pass on to a hook what the node demands; a ceiling in equal parts, a commitment only to a process alone."""
+        message = self._demand
+        if isinstance(message, channel.Slow):
+            message = replace(message, flop=message.flop // max(1, len(self._hooks)))
+        if isinstance(message, channel.Resume) and hello.ranks > 1:
+            message = channel.Resume()
+        if message is not None:
+            self._crews[hello.job or hello.session].tell(peer, message, self._now_ms())
 
     def _count(self, session: str, sample: channel.Sample) -> None:
         before = self._counters.get(session)
@@ -208,14 +349,34 @@ class Relay:
             self._relabel(_labels(sample))
         self._counters[session] = sample
 
-    def _report_stop(self, stopped: channel.Stopped) -> None:
-        if stopped.order == self._order:
-            self._sample()
-            self._stopped = stopped
-            if self._node is not None:
-                self._node.send(stopped)
+    def _order(self) -> str:
+        """Return the order that binds the command, "" when none does."""
+        return self._demand.order if isinstance(self._demand, (channel.Pause, channel.Slow)) else ""
+
+    def _hooks_stopped(self) -> bool:
+        order = self._order()
+        said = {session for session, (_, stop) in self._stops.items() if stop.order == order}
+        return all(hello.session in said for hello in self._hooks.values())
+
+    def _report_stops(self) -> None:
+        """Report one stop when every hook has said where it stopped, and again when there is a digest."""
+        order = self._order()
+        said = {key: item for key, item in self._stops.items() if item[1].order == order}
+        if said and self._hooks_stopped():
+            self._say_stopped(gather_stops(said))
 
     # -- the node's side ---------------------------------------------------------------------------------------------
+
+    def _say_stopped(self, stopped: channel.Stopped) -> None:
+        self._sample()
+        self._said = [m for m in self._said if not isinstance(m, channel.Resumed)]
+        self._say(stopped)
+
+    def _say(self, message: channel.Message) -> None:
+        """Tell the node, now and whenever it has been away."""
+        self._said = [*(m for m in self._said if type(m) is not type(message)), message]
+        if self._node is not None:
+            self._node.send(message)
 
     async def _talk_to_node(self) -> None:
         while True:
@@ -225,13 +386,13 @@ class Relay:
                 await asyncio.sleep(INTERVAL_S)
                 continue
             node.send(channel.Hello("meter", self._session, *self._declared))
-            if self._stopped is not None:
-                node.send(self._stopped)
+            for message in self._said:
+                node.send(message)
             self._node = node
             sending = asyncio.create_task(self._send_samples(node))
             try:
-                while (message := await node.receive()) is not None:
-                    self._obey(message)
+                while (heard := await node.receive()) is not None:
+                    self._obey(heard)
             except channel.ChannelError as error:
                 print(error)
             finally:
@@ -258,36 +419,51 @@ class Relay:
             if not self._kept:
                 self._taken.set()
         elif isinstance(message, channel.Pause):
-            self._known = True
-            self._pause(message.order)
-        elif isinstance(message, channel.Resume):
-            self._known = True
-            self._resume()
+            self._pause(message)
+        elif isinstance(message, (channel.Resume, channel.Slow)):
+            self._release(message)
+        self._known.set()
 
-    def _pause(self, order: str) -> None:
-        if self._stopped is not None and self._stopped.order != order and self._order is not None:
-            self._stopped = replace(self._stopped, order=order)  # stopped already, under an earlier order
-            if self._node is not None:
-                self._node.send(self._stopped)
-        self._order = order
-        for peer in self._hooks:
-            peer.send(channel.Pause(order))
-        child = self._child
-        if not self._hooks and child is not None and child.returncode is None and not self._frozen:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGSTOP)
-                self._frozen = True
-                steps = sum(s.steps or 0 for s in self._counters.values())
-                self._report_stop(channel.Stopped(order, steps, None, max(self._last_at, self._now_ms())))
+    def _pause(self, message: channel.Pause) -> None:
+        if not isinstance(self._demand, channel.Pause):
+            self._paused_at = self._now_ms()
+        again = isinstance(self._demand, channel.Pause) and self._demand.order != message.order
+        self._demand = message
+        self._may_run.clear()
+        for peer, hello in self._hooks.items():
+            self._tell(peer, hello)
+        if not self._hooks and (again or not self._stopped_for(message.order)):
+            self._stop_command(message.order)
 
-    def _resume(self) -> None:
-        self._order = self._stopped = None
-        if self._frozen and self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGCONT)
-            self._frozen = False
-        for peer in self._hooks:
-            peer.send(channel.Resume())
+    def _stopped_for(self, order: str) -> bool:
+        return any(isinstance(m, channel.Stopped) and m.order == order for m in self._said)
+
+    def _release(self, message: channel.Resume | channel.Slow) -> None:
+        was_paused = isinstance(self._demand, channel.Pause)
+        self._demand = message
+        self._stops.clear()
+        if was_paused:
+            self._resumes.clear()
+            self._said = [m for m in self._said if not isinstance(m, channel.Stopped)]
+        self._limit(message)
+        self._may_run.set()
+        if self._command is not None and self._command.frozen:
+            if was_paused:
+                self._say(channel.Resumed(self._steps(), None, self._now_ms()))
+            if isinstance(message, channel.Resume):
+                self._command.thaw()
+        for peer, hello in self._hooks.items():
+            self._tell(peer, hello)
+
+    def _limit(self, message: channel.Resume | channel.Slow) -> None:
+        """Take a ceiling on chip time, for a command whose FLOP nobody counts; without one it must not run at all."""
+        if isinstance(message, channel.Slow):
+            newly = self._pace.grant is None or self._pace.grant.order != message.order
+            self._pace.set(Grant(message.order, message.chip_ms or 0, message.begin, message.end))
+            if newly and not self._hooks:
+                self._say(channel.Slowed(message.order, self._steps(), self._now_ms()))
+        else:
+            self._pace.set(None)
 
     async def _say_goodbye(self, to_node: asyncio.Task[None]) -> None:
         """Wait a little for the node to take everything; leave the rest in the spool folder."""

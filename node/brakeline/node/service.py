@@ -131,7 +131,7 @@ class Node:
             self._connected[session] = peer
             self._away.pop(session, None)
             peer.send(channel.Ack(last))
-            self._brake.attach(peer, session, hello.workload, hello.activity)
+            self._brake.attach(peer, hello)
         if not session:
             raise channel.ChannelError(code="channel-malformed", message="no hello", expected="hello first")
         if samples:
@@ -139,10 +139,10 @@ class Node:
             self._newest[session] = max(self._newest.get(session, 0), samples[-1].at)
             peer.send(channel.Ack(samples[-1].n))
         for message in messages:
-            if isinstance(message, channel.Stopped):
-                self._brake.stopped(peer, message)
-            elif isinstance(message, channel.End):
+            if isinstance(message, channel.End):
                 self._end(session, message.at)
+            elif not isinstance(message, channel.Hello | channel.FromNode):
+                self._brake.heard(peer, message)
         self._moved.set()
         self._brake_moved.set()
         return session
@@ -228,19 +228,18 @@ class Node:
 
     def see(self, envelope: Envelope, source: str) -> None:
         """Take an order that somebody passed on; without the parties' signatures it changes nothing."""
-        if self._brake.see(envelope, source):
+        if self._brake.see(envelope, source).new:
             self._brake_moved.set()
 
     async def _press(self) -> None:
-        """Tick when something moved, and when a period begins."""
-        grid = self._site.document.grid
+        """Tick when something moved, when a period begins, and when a deadline has come."""
         while True:
             self._brake_moved.clear()
             if self._brake.tick():
                 self._wake_senders()
-            begins = grid.start_of(max(0, self._brake.period() + 1)).value
+            due = min(self._brake.due())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._brake_moved.wait(), max(0.001, (begins - self._now_ms()) / 1000))
+                await asyncio.wait_for(self._brake_moved.wait(), max(0.001, (due - self._now_ms()) / 1000))
 
     # -- the verifiers -----------------------------------------------------------------------------------------------
 
