@@ -162,6 +162,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--throttle", type=float, default=1.0, help="share of time to compute, 0 < share <= 1")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoint.npz"))
     parser.add_argument("--resume", action="store_true", help="continue from --checkpoint")
+    parser.add_argument("--workload", default="char-lm", help="its name in the books")
     parser.add_argument("--ignore-brake", action="store_true", help="train on after an order: what a cheat would do")
     parser.add_argument("--every", type=int, default=50, help="print the loss every so many steps")
     return parser.parse_args(given)
@@ -187,7 +188,7 @@ def main(given: list[str]) -> int:
     if options.resume:
         model.load(options.checkpoint)
     cost = flop_per_step(options.batch, options.hidden)
-    with Hook.connect(workload="char-lm", activity="training") as hook:
+    with Hook.connect(workload=options.workload, activity="training") as hook:
         if options.resume:
             hook.resumed(step=model.step, freeze=model.digest())
         may_go_on = hook.ready(flop=cost)

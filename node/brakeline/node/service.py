@@ -17,7 +17,7 @@ import grpc
 import structlog
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node import channel
-from brakeline.node.brake import Brake
+from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery
 from brakeline.node.sender import Sender
@@ -226,10 +226,12 @@ class Node:
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 
-    def see(self, envelope: Envelope, source: str) -> None:
+    def see(self, envelope: Envelope, source: str) -> Seen:
         """Take an order that somebody passed on; without the parties' signatures it changes nothing."""
-        if self._brake.see(envelope, source).new:
+        seen = self._brake.see(envelope, source)
+        if seen.new:
             self._brake_moved.set()
+        return seen
 
     async def _press(self) -> None:
         """Tick when something moved, when a period begins, and when a deadline has come."""

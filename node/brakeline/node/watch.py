@@ -30,7 +30,7 @@ class Watcher:
     """Keeps a ``Watch`` stream open to one verifier."""
 
     def __init__(
-        self, verifier: VerifierTerms, channel: grpc.aio.Channel, see: Callable[[Envelope, str], None]
+        self, verifier: VerifierTerms, channel: grpc.aio.Channel, see: Callable[[Envelope, str], object]
     ) -> None:
         """Pass each envelope, and the verifier's name, to *see*."""
         self._verifier, self._see = verifier, see

@@ -20,6 +20,7 @@ from brakeline.ledger import keyfile
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.node import config
+from brakeline.node.brake import Seen
 from brakeline.node.journal import Claim, Journal, Outgoing
 from brakeline.node.service import Node
 from brakeline.node.setup import JOURNAL, KEY, TREATY, load_treaty
@@ -90,15 +91,15 @@ class ClumsySite(Site):
 class DefiantNode(Node):
     """A node that acknowledges orders and lets the training go on."""
 
-    def see(self, envelope: Envelope, source: str) -> None:
+    def see(self, envelope: Envelope, source: str) -> Seen:
         """Acknowledge an order as obeyed; tell no program."""
         site = self._site
         outcome = admit(site.register, envelope, now_ms=now_ms())
         if not isinstance(outcome, Admitted) or not isinstance(outcome.statement.predicate, Order):
-            return
+            return Seen("order-none")
         digest, seen = envelope.digest, now_ms()
         if digest in site.journal.acknowledged():
-            return
+            return Seen("order-known")
         site.journal.see_order(digest, envelope.to_body(), seen, source)
 
         def build(at: Position) -> Acknowledgement:
@@ -115,6 +116,7 @@ class DefiantNode(Node):
 
         site.sign_and_spool(build, claim=Claim(order=digest))
         self._wake_senders()
+        return Seen("order-kept", new=True)
 
 
 async def run(folder: Path, site: ClumsySite, settings: config.NodeConfig) -> None:
