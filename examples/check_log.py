@@ -34,8 +34,10 @@ from nacl.signing import VerifyKey
 
 EXIT = {"unreadable": 3, "misconduct": 2, "finding": 1, "unchecked": 4}
 PREFIX = "https://brakeline.example/"
-ROLES = {"enrolment": "lab", "evidence": "meter", "order": "party"}  # and "site" for every other predicate
-PREDICATES = ("enrolment", "evidence", "order", "inventory", "usage", "acknowledgement")
+PARTY = ("order", "authorisation", "determination", "withdrawal")
+SITE = ("inventory", "declaration", "usage", "acknowledgement", "opening", "reply", "correction")
+ROLES = {**dict.fromkeys(SITE, "site"), "enrolment": "lab", "autonomy": "lab", "evaluation": "evaluator"}
+KINDS = {"energy": "meter", "capacity": "provider", "shipment": "vendor", "inspection": "inspector"}  # of evidence
 LISTS = ("party", "lab", "third_party", "verifier", "chip_class", "threshold", "rule", "annex")
 
 
@@ -371,7 +373,7 @@ class LogCheck:
         right = set(statement) == {"_type", "predicate", "predicateType", "subject"} and statement["subject"]
         need(right and statement["_type"] == "https://in-toto.io/Statement/v1", "schema", "not an in-toto statement")
         need(digest not in self.seen, "duplicate", "the log holds this statement already")
-        known = name == "treaty" if kind == 1 else name in PREDICATES
+        known = name == "treaty" if kind == 1 else name in {*ROLES, *PARTY, "evidence"}
         need(known and statement["predicateType"] == f"{PREFIX}{name}/v1", "schema", "unknown predicate type")
         if kind == 1:
             need(canonical(predicate) == canonical(self.treaty.document), "pin", "another treaty")
@@ -379,9 +381,8 @@ class LogCheck:
         else:
             need(predicate["treaty"] == self.treaty.pin, "pin", "made under another treaty")
             self.check_signers(name, predicate, signers, dict(signatures))
-            if name == "enrolment":
-                self.enrol(predicate, dict(signatures), payload)
-            if name != "order":
+            self.enrol(name, predicate, dict(signatures), payload)
+            if name not in PARTY:
                 self.check_chain(predicate, digest, index)
             self.check_time(predicate, now)
         self.seen.add(digest)
@@ -393,19 +394,22 @@ class LogCheck:
 
     def check_signers(self, name: str, predicate: Any, signers: list[Key], signatures: dict[str, bytes]) -> None:
         """Who signed is exactly who must."""
-        if name == "order":
-            parties = all(key.role == "party" for key in signers) and len(signers) == len(signatures)
-            need(parties, "signer", "an order signed by somebody who is no party")
-            need(len(signers) >= self.treaty.document["quorum"]["orders"], "signer", "signed by too few parties")
-            return
-        role = ROLES.get(name, "site")
+        if name in PARTY:
+            least = 1 if name == "withdrawal" else self.treaty.document["quorum"]["orders"]
+            right = all(k.role == "party" and predicate.get("party", k.name) == k.name for k in signers)
+            right = right and len(signers) == len(signatures) >= least
+            return need(right, "signer", f"{name}: signed by too few parties, or by somebody who is none")
+        role = KINDS[predicate["kind"]] if name == "evidence" else ROLES[name]
         author = [key for key in signers if (key.role, key.name) == (role, predicate["author"])]
         need(author, "signer", f"not signed by a known {role} key of {predicate['author']}")
-        new = {vkey("site", predicate["key"]).keyid} if name == "enrolment" else set[str]()
-        need(signatures.keys() == {author[0].keyid} | new, "signer", "signed by more, or fewer, than it should be")
+        begun = name == "enrolment" and predicate["action"] != "end"
+        who = {author[0].keyid} | ({vkey("site", predicate["key"]).keyid} if begun else set())
+        return need(signatures.keys() == who, "signer", "signed by more, or fewer, than it should be")
 
-    def enrol(self, predicate: Any, signatures: dict[str, bytes], payload: bytes) -> None:
+    def enrol(self, name: str, predicate: Any, signatures: dict[str, bytes], payload: bytes) -> None:
         """A lab enrols a key of its own site; the key is sound, new, and has signed too."""
+        if name != "enrolment" or predicate["action"] == "end":
+            return
         key = vkey("site", predicate["key"])
         own = key.name == predicate["site"] and key.name.split("/")[0] == predicate["author"]
         fit = key.keyid not in self.treaty.by_keyid and registrable(key.public)
@@ -444,10 +448,9 @@ class LogCheck:
             for row in line["chip_ms"]:
                 need(re.fullmatch("0|[1-9][0-9]{0,39}", row["value"], re.ASCII), "schema", "not a decimal string")
                 balance[row["class"]] -= int(row["value"])
-        for name, rest in sorted(balance.items()):
-            if rest:
-                text = f"{usage['author']}, period from {usage['start']}: {rest} chip-ms of {name} not accounted for"
-                self.say("finding", "imbalance", text, index)
+        for name, rest in sorted(item for item in balance.items() if item[1]):
+            text = f"{usage['author']}, period from {usage['start']}: {rest} chip-ms of {name} not accounted for"
+            self.say("finding", "imbalance", text, index)
         self.checked["open books"] += 1
         return None
 
@@ -460,12 +463,8 @@ def check(log: Path, treaty: Path, pin: str) -> dict[str, Any]:
         checker = LogCheck(load_treaty(treaty, pin))
         problems = checker.problems
         checker.run(log)
-        report |= {
-            "origin": checker.origin,
-            "size": checker.size,
-            "root": checker.root.hex(),
-            "checked": checker.checked,
-        }
+        report |= {"origin": checker.origin, "size": checker.size, "root": checker.root.hex()}
+        report["checked"] = checker.checked
     except Bad as error:
         problems.append({"level": "unreadable", "code": error.args[0], "index": None, "message": error.args[1]})
     levels = {problem["level"] for problem in problems}

@@ -31,12 +31,21 @@ from brakeline.ledger.vkey import VKey
 from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import lab_of
+from brakeline.treaty.oversight import (
+    Authorisation,
+    Capacity,
+    Determination,
+    Inspection,
+    Shipment,
+    Withdrawal,
+)
 from brakeline.treaty.register import Holder, Register, Role
 from brakeline.treaty.statements import (
     Acknowledgement,
     Enrolment,
     Evidence,
     Order,
+    PartyPredicate,
     Statement,
     Usage,
     parse_statement,
@@ -55,6 +64,7 @@ __all__ = [
     "admit",
     "authenticate",
     "check_treaty_statement",
+    "said",
 ]
 
 
@@ -116,12 +126,35 @@ Outcome: TypeAlias = Admitted | NotYet | Refused
 ROLES: Mapping[str, Role] = {
     "enrolment": Role.LAB_ROOT,
     "inventory": Role.SITE,
+    "declaration": Role.SITE,
     "usage": Role.SITE,
     "acknowledgement": Role.SITE,
-    "evidence": Role.METER,
+    "opening": Role.SITE,
+    "reply": Role.SITE,
+    "correction": Role.SITE,
+    "autonomy": Role.LAB_ROOT,
+    "evaluation": Role.EVALUATOR,
+    "evidence:energy": Role.METER,
+    "evidence:capacity": Role.PROVIDER,
+    "evidence:shipment": Role.VENDOR,
+    "evidence:inspection": Role.INSPECTOR,
     "order": Role.PARTY,
+    "authorisation": Role.PARTY,
+    "determination": Role.PARTY,
+    "withdrawal": Role.PARTY,
 }
-"""Predicate -> the one role whose keys may sign it (an enrolment carries the enrolled key's signature besides)."""
+"""What is said (of evidence, with its kind) -> the one role whose keys may sign it.
+
+An enrolment that begins a key carries that key's signature besides; statements by parties carry a quorum of them.
+"""
+
+
+def said(statement: Statement) -> str:
+    """Return the key of :data:`ROLES` for *statement*: the predicate's name, of evidence with its kind."""
+    predicate = statement.predicate
+    if isinstance(predicate, Evidence | Capacity | Shipment | Inspection):
+        return f"{statement.name}:{predicate.kind}"
+    return statement.name
 
 
 Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
@@ -246,11 +279,11 @@ def _check_signers(
 ) -> NotYet | Refused | None:
     """Compare who signed with who must sign (ROLES); no signature too few, none too many."""
     predicate = statement.predicate
-    role = ROLES.get(statement.name)
+    role = ROLES.get(said(statement))
     if role is None:
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
-    if isinstance(predicate, Order):
-        return _check_order_signers(register, envelope, signed)
+    if isinstance(predicate, Order | Authorisation | Determination | Withdrawal):
+        return _check_party_signers(register, envelope, predicate, signed)
     authored = statement.authored
     if authored is None:
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
@@ -290,20 +323,33 @@ def _check_signers(
     return None
 
 
-def _check_order_signers(register: Register, envelope: Envelope, signed: list[Holder]) -> Refused | None:
-    parties = {h.key.public_key for h in signed if h.role is Role.PARTY}
+def _check_party_signers(
+    register: Register, envelope: Envelope, predicate: PartyPredicate, signed: list[Holder]
+) -> Refused | None:
+    """Parties sign by the quorum of orders, and nobody else; a withdrawal is signed by whom it is of, alone."""
+    what = f"{'an' if isinstance(predicate, Order | Authorisation) else 'a'} {type(predicate).__name__.lower()}"
+    parties = {h.key.public_key: h.name for h in signed if h.role is Role.PARTY}
     if len(parties) != len(envelope.signatures):
         return Refused(
             Code.SIGNER_NOT_ALLOWED,
-            "an order carries a signature that is not a party's",
+            f"{what} carries a signature that is not a party's",
             expected="signatures of the treaty's parties only",
             found=f"{len(parties)} of {len(envelope.signatures)} signatures are parties'",
+        )
+    if isinstance(predicate, Withdrawal):
+        if set(parties.values()) == {predicate.party}:
+            return None
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "a withdrawal is signed by the party that leaves, and nobody else",
+            expected=predicate.party,
+            found=", ".join(sorted(parties.values())),
         )
     need = register.document.quorum.orders
     if len(parties) < need:
         return Refused(
             Code.SIGNATURES_TOO_FEW,
-            "an order is signed by too few parties",
+            f"{what} is signed by too few parties",
             expected=f"{need} of {len(register.document.parties)} parties",
             found=str(len(parties)),
             fix="let further parties sign the same file",
@@ -314,7 +360,10 @@ def _check_order_signers(register: Register, envelope: Envelope, signed: list[Ho
 def _check_enrolment(
     register: Register, envelope: Envelope, enrolment: Enrolment, root: Holder, verify: Verify
 ) -> NotYet | Refused | None:
-    """An enrolment: the site is the lab's own; the new key is registrable, unused elsewhere, and has signed too."""
+    """An enrolment: the site is the lab's own; a new key is registrable, unused elsewhere, and has signed too.
+
+    A key that ends need not be known here, nor sign: whoever lost it cannot.
+    """
     key = VKey.parse(enrolment.key)
     if lab_of(enrolment.site) != enrolment.author or key.name != enrolment.site:
         return Refused(
@@ -323,6 +372,8 @@ def _check_enrolment(
             expected=f"{enrolment.author}/<site>",
             found=f"{enrolment.site}, key of {key.name}",
         )
+    if enrolment.action == "end":
+        return _check_end(envelope, root)
     try:
         ed25519.check_registrable(key.public_key)
     except BrakelineError as error:
@@ -347,11 +398,26 @@ def _check_enrolment(
     return None
 
 
+def _check_end(envelope: Envelope, root: Holder) -> Refused | None:
+    if [signature.keyid for signature in envelope.signatures] == [root.key.keyid]:
+        return None
+    return Refused(
+        Code.SIGNER_NOT_ALLOWED,
+        "the end of a key is signed by the lab's root key, and nobody else",
+        expected=root.key.keyid,
+        found=", ".join(signature.keyid for signature in envelope.signatures),
+    )
+
+
+ON_GRID = Usage | Evidence | Capacity | Shipment | Inspection
+"""Predicates that speak of one whole period of the treaty's grid, which must be over."""
+
+
 def _check_terms(register: Register, statement: Statement) -> Refused | None:
     """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
     predicate = statement.predicate
     document = register.document
-    if isinstance(predicate, Usage | Evidence) and document.grid.index_of(predicate.start, predicate.end) is None:
+    if isinstance(predicate, ON_GRID) and document.grid.index_of(predicate.start, predicate.end) is None:
         return Refused(
             Code.OFF_GRID,
             "the period is not one of the treaty's grid",
@@ -366,10 +432,10 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
             found=str(len(predicate.lines)),
             fix="merge small workloads into one line",
         )
-    if isinstance(predicate, Order) and not predicate.effective_period < predicate.expiry_period:
+    if isinstance(predicate, Order | Authorisation) and not predicate.effective_period < predicate.expiry_period:
         return Refused(
             Code.ORDER_PERIODS,
-            "an order must expire after it takes effect",
+            "it must expire after it takes effect",
             expected="effective_period < expiry_period",
             found=f"{predicate.effective_period}, {predicate.expiry_period}",
         )
@@ -385,7 +451,7 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
 
 def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYet | None:
     predicate = statement.predicate
-    if isinstance(predicate, Usage | Evidence):
+    if isinstance(predicate, ON_GRID):
         latest = predicate.end.value
     elif isinstance(predicate, Acknowledgement):
         latest = max(predicate.seen_at.value, predicate.stopped_at.value)

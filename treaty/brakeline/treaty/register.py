@@ -118,5 +118,5 @@ class Register:
         chain = self._chains.setdefault(authored.author, AuthorTree())
         node = Node(bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
         chain.add(authored.sequence, node)
-        if isinstance(authored, Enrolment):
+        if isinstance(authored, Enrolment) and authored.action != "end":
             self._hold(Role.SITE, authored.site, VKey.parse(authored.key))

@@ -297,7 +297,7 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
     """Add what *statement*, which arrived at *received_at_ms*, shows to *facts*."""
     facts.arrivals[bytes.fromhex(statement.digest)] = received_at_ms
     match statement.predicate:
-        case Enrolment() as said:
+        case Enrolment(action="begin" | "replace") as said:
             _least(facts.enrolled, said.site, said.effective_period)
         case Inventory() as said:
             _least(facts.holding, said.author, said.effective_period)

@@ -12,25 +12,51 @@ or 64 zeros) and ``treaty`` (the digest of the version it is made under). Statem
 Optional members are *absent* when the author does not know them; null does not exist. Reading is strict: unknown
 members, coercions and anything not canonical are refused (``statement-*``, ``json-*``).
 
-Predicates of this version: treaty, enrolment, inventory, usage, evidence, order, acknowledgement. Further ones join
-``PREDICATES`` with a model and, in :mod:`brakeline.treaty.admission`, a role.
+Predicates of this version are the keys of ``PREDICATES``; the models that are not here are in
+:mod:`brakeline.treaty.oversight`. Each has a role in :mod:`brakeline.treaty.admission`. Evidence has a model a kind.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias, cast
+from typing import Annotated, Literal, Self, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.errors import DocumentError, StatementError
-from brakeline.treaty.names import NameKind, is_name
-from brakeline.treaty.quantities import ChipMs, Flop, InstantMs, Joules, Tokens
-from brakeline.treaty.strictjson import MAX_SAFE_INTEGER, JsonObject, JsonValue, canonical, parse_object
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from brakeline.treaty.oversight import (
+    Authorisation,
+    Autonomy,
+    Capacity,
+    Correction,
+    Declaration,
+    Determination,
+    Evaluation,
+    Inspection,
+    Opening,
+    Reply,
+    Shipment,
+    Withdrawal,
+)
+from brakeline.treaty.parts import Activity as Activity
+from brakeline.treaty.parts import Authored as Authored
+from brakeline.treaty.parts import ChipCount as ChipCount
+from brakeline.treaty.parts import ChipTime as ChipTime
+from brakeline.treaty.parts import Count as Count
+from brakeline.treaty.parts import Digest as Digest
+from brakeline.treaty.parts import HostName as HostName
+from brakeline.treaty.parts import Identifier as Identifier
+from brakeline.treaty.parts import Model as Model
+from brakeline.treaty.parts import Nonce as Nonce
+from brakeline.treaty.parts import Serials as Serials
+from brakeline.treaty.parts import SiteName as SiteName
+from brakeline.treaty.parts import Subject as Subject
+from brakeline.treaty.parts import Text as Text
+from brakeline.treaty.quantities import Flop, InstantMs, Joules, Tokens
+from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical, parse_object
+from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError, model_validator
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_PREFIX = "https://brakeline.example/"
@@ -38,106 +64,76 @@ MAX_LINES = 256
 """Lines of one usage statement, whatever a treaty says; a treaty's own ``line_count`` is lower."""
 
 
-def _name(kind: NameKind) -> AfterValidator:
-    def check(text: str) -> str:
-        if not is_name(text, kind):
-            raise ValueError(f"not the name of a {kind}")
-        return text
-
-    return AfterValidator(check)
+VKeyText: TypeAlias = Annotated[StrictStr, Field(max_length=400)]
+"""A statement vkey as text; what it must be is checked where it is used."""
 
 
-Digest: TypeAlias = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
-SiteName: TypeAlias = Annotated[StrictStr, _name(NameKind.SITE)]
-HostName: TypeAlias = Annotated[StrictStr, _name(NameKind.LAB)]
-Identifier: TypeAlias = Annotated[StrictStr, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}$")]
-"""An identifier an author chooses: a workload, a chip class, a meter. ASCII, at most 128."""
-Count: TypeAlias = Annotated[StrictInt, Field(ge=0, le=MAX_SAFE_INTEGER)]
-Text: TypeAlias = Annotated[StrictStr, Field(min_length=1, max_length=500)]
+class Honoured(Model):
+    """The last statement of a site that its lab stands by when a key ends: position and digest."""
 
-
-class Model(BaseModel):
-    """Base of every model on the wire: frozen, closed, nothing coerced."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Activity(StrEnum):
-    """What chips did: a closed list, so that nothing hides under a new word."""
-
-    TRAINING = "training"
-    INFERENCE = "inference"
-    EVALUATION = "evaluation"
-    OTHER = "other"
-    MAINTENANCE = "maintenance"
-    IDLE = "idle"
-    UNATTRIBUTED = "unattributed"
-
-
-class Subject(Model):
-    """What a statement is about: a name and a SHA-256."""
-
-    class DigestSet(Model):
-        """An in-toto digest set with the one algorithm used here."""
-
-        sha256: Digest
-
-    name: Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[ -~]+$")]
-    digest: DigestSet
-
-    @classmethod
-    def of(cls, name: str, sha256: str) -> Subject:
-        """Return the subject *name* with the lowercase hex digest *sha256*."""
-        return cls(name=name, digest=cls.DigestSet(sha256=sha256))
-
-
-class Authored(Model):
-    """The members every statement with a chain carries."""
-
-    author: StrictStr
     sequence: Count
-    previous: Digest
-    treaty: Digest
-
-
-class ChipCount(Model):
-    """Chips held of one class."""
-
-    chip_class: Annotated[Identifier, Field(alias="class")]
-    count: Count
-
-
-class ChipTime(Model):
-    """Chip-milliseconds of one class."""
-
-    chip_class: Annotated[Identifier, Field(alias="class")]
-    value: ChipMs
+    digest: Digest
 
 
 class Enrolment(Authored):
-    """A lab's root key begins a site key. Signed by the root key *and* the key (which so proves possession)."""
+    """A lab's root key begins, replaces or ends a site key.
+
+    Signed by the root key and, where a key begins, by that key (which so proves possession). A key that ends is still
+    admitted: what it signs off the branch that ``honours`` names is judged, not refused.
+
+    Attributes:
+        action: ``begin`` (a first or further key), ``replace`` (one ends as another begins), ``end``.
+        key: the key that begins; of an ``end``, the key that ends.
+        replaced: of a ``replace``, the key that ends.
+        honours: of ``replace`` and ``end``, the last statement of the site that stands.
+    """
 
     author: HostName
     site: SiteName
-    action: Literal["begin"]
-    key: Annotated[StrictStr, Field(max_length=400)]
+    action: Literal["begin", "replace", "end"]
+    key: VKeyText
+    replaced: VKeyText | None = None
+    honours: Honoured | None = None
     effective_period: Count
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        ends = self.action != "begin"
+        if (self.honours is not None) is not ends or (self.replaced is not None) is not (self.action == "replace"):
+            raise ValueError("`honours` where a key ends, `replaced` where it is replaced, and nowhere else")
+        return self
 
-class Serials(Model):
-    """RFC 6962 root over the serial strings (UTF-8), in byte order, and how many there are."""
 
-    root: Digest
+class Movement(Model):
+    """Chips that came or went since the inventory before: how many of which class, to or from whom.
+
+    Attributes:
+        kind: ``acquired`` (new), ``received`` and ``sent`` (from and to another site), ``retired``.
+        counterparty: who sold, sent or received them; absent for ``retired``.
+        serials: commitment to their serials.
+    """
+
+    kind: Literal["acquired", "received", "sent", "retired"]
+    chip_class: Annotated[Identifier, Field(alias="class")]
     count: Count
+    counterparty: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+    serials: Serials
 
 
 class Inventory(Authored):
-    """Chips a site holds, by class, from a period on."""
+    """Chips a site holds, by class, from a period on.
+
+    Attributes:
+        follows: digest of the site's inventory before this one; absent in its first.
+        movements: what came and went since then; absent where nothing is said.
+    """
 
     author: SiteName
     effective_period: Count
     chips: Annotated[tuple[ChipCount, ...], Field(min_length=1, max_length=64)]
     serials: Serials
+    follows: Digest | None = None
+    movements: Annotated[tuple[Movement, ...], Field(max_length=64)] | None = None
 
 
 class MeterRef(Model):
@@ -216,7 +212,7 @@ class Order(Model):
     reason: Text
     exercise: StrictBool
     lifts: Annotated[tuple[Digest, ...], Field(max_length=64)]
-    nonce: Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{32}$")]
+    nonce: Nonce
 
 
 class StoppedWorkload(Model):
@@ -258,24 +254,61 @@ class Acknowledgement(Authored):
     workloads: Annotated[tuple[StoppedWorkload, ...], Field(max_length=256)]
 
 
-AuthoredPredicate: TypeAlias = Enrolment | Inventory | Usage | Evidence | Acknowledgement
-Predicate: TypeAlias = AuthoredPredicate | Order | TreatyDocument
+AuthoredPredicate: TypeAlias = (
+    Enrolment
+    | Inventory
+    | Usage
+    | Evidence
+    | Capacity
+    | Shipment
+    | Inspection
+    | Acknowledgement
+    | Declaration
+    | Evaluation
+    | Autonomy
+    | Opening
+    | Reply
+    | Correction
+)
+PartyPredicate: TypeAlias = Order | Authorisation | Determination | Withdrawal
+Predicate: TypeAlias = AuthoredPredicate | PartyPredicate | TreatyDocument
+
+EVIDENCE_KINDS: dict[str, type[Evidence | Capacity | Shipment | Inspection]] = {
+    "energy": Evidence,
+    "capacity": Capacity,
+    "shipment": Shipment,
+    "inspection": Inspection,
+}
+"""Kind of evidence -> its model; all of them are statements of the predicate ``evidence``."""
 
 PREDICATES: dict[str, type[Predicate]] = {
     "treaty": TreatyDocument,
     "enrolment": Enrolment,
     "inventory": Inventory,
+    "declaration": Declaration,
     "usage": Usage,
     "evidence": Evidence,
     "order": Order,
     "acknowledgement": Acknowledgement,
+    "authorisation": Authorisation,
+    "evaluation": Evaluation,
+    "autonomy": Autonomy,
+    "opening": Opening,
+    "reply": Reply,
+    "correction": Correction,
+    "determination": Determination,
+    "withdrawal": Withdrawal,
 }
-"""Predicate name -> model. The wire's predicate type is ``https://brakeline.example/<name>/v1``."""
+"""Predicate name -> model (of evidence: that of energy). The wire's predicate type is
+``https://brakeline.example/<name>/v1``."""
 
 _BY_URI: dict[str, tuple[str, type[Predicate]]] = {
     f"{PREDICATE_PREFIX}{name}/v1": (name, model) for name, model in PREDICATES.items()
 }
-_NAME_OF: dict[type[object], str] = {model: name for name, model in PREDICATES.items()}
+_NAME_OF: dict[type[object], str] = {
+    **{model: name for name, model in PREDICATES.items()},
+    **dict.fromkeys(EVIDENCE_KINDS.values(), "evidence"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +363,8 @@ def parse_statement(payload: bytes) -> Statement:
             found=repr(uri)[:100],
         )
     name, model = known
+    if name == "evidence":
+        model = _evidence_model(value["predicate"])
     try:
         predicate = model.model_validate(value["predicate"], by_alias=True, by_name=False)
         subject = _subjects(value["subject"])
@@ -348,6 +383,12 @@ def parse_statement(payload: bytes) -> Statement:
             found=f"{subject[0].name} {subject[0].digest.sha256}",
         )
     return Statement(hashlib.sha256(payload).hexdigest(), name, predicate, subject)
+
+
+def _evidence_model(value: JsonValue) -> type[Predicate]:
+    """Return the model of the kind that an evidence predicate says it is; that of energy for a kind unknown."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return EVIDENCE_KINDS.get(kind, Evidence) if isinstance(kind, str) else Evidence
 
 
 def encode_statement(predicate: Predicate, more_subjects: tuple[Subject, ...] = ()) -> bytes:
@@ -386,12 +427,20 @@ def expected_subject(predicate: Predicate) -> Subject:
             return Subject.of("serials", predicate.serials.root)
         case Usage():
             return Subject.of("inventory", predicate.inventory)
-        case Evidence():
+        case Evidence() | Capacity() | Shipment() | Inspection():
             return Subject.of(predicate.site, predicate.readings)
-        case Order():
+        case Order() | Authorisation() | Determination() | Withdrawal() | Declaration() | Autonomy():
             return Subject.of("treaty", predicate.treaty)
         case Acknowledgement():
             return Subject.of("order", predicate.order)
+        case Evaluation():
+            return Subject.of("model", predicate.model)
+        case Opening():
+            return Subject.of("usage", predicate.usage)
+        case Reply():
+            return Subject.of("finding", predicate.finding)
+        case Correction():
+            return Subject.of("usage", predicate.corrects)
 
 
 def key_digest(vkey: str) -> str:
