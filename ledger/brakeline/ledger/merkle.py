@@ -112,9 +112,49 @@ def inclusion_proof(index: int, size: int, read: HashReader) -> list[bytes]:
     Raises:
         ProofError: ``proof-range`` unless 0 <= index < size <= 2^63.
     """
-    if not 0 <= index < size <= MAX_SIZE:
-        raise _range("0 <= index < size <= 2^63", f"index {index}, size {size}")
-    return _path(index, 0, size, read)
+    return InclusionProofs(size, read).of(index)
+
+
+class InclusionProofs:
+    """Many inclusion proofs in one tree: what they share is computed once.
+
+    Let *last* be the newest leaf, and *inner* the level from which on leaf and *last* have one ancestor. Below it every
+    sibling of the leaf's path is a complete subtree, but for the topmost, which holds *last* and may be incomplete;
+    above it stand, to the left, the complete subtrees that *last* has there too (RFC 9162, 2.1.3.1, read bottom up).
+    """
+
+    def __init__(self, size: int, read: HashReader) -> None:
+        """Prove in the tree of *size* leaves whose complete subtrees *read* returns."""
+        self._size = size
+        self._read = read
+        self._right: dict[int, list[bytes]] = {}
+
+    def of(self, index: int) -> list[bytes]:
+        """Return the inclusion proof of leaf *index*, leaf's sibling first.
+
+        Raises:
+            ProofError: ``proof-range`` unless 0 <= index < size <= 2^63.
+        """
+        if not 0 <= index < self._size <= MAX_SIZE:
+            raise _range("0 <= index < size <= 2^63", f"index {index}, size {self._size}")
+        inner = (index ^ (self._size - 1)).bit_length()
+        read = self._read
+        proof = [read(level, index >> level ^ 1) for level in range(inner - 1)]
+        edge = self._right.get(inner)
+        if edge is None:
+            edge = self._right[inner] = self._edge(inner)
+        return proof + edge
+
+    def _edge(self, inner: int) -> list[bytes]:
+        """The hashes that end the proof of every leaf with this *inner*: the right neighbour, then those to the left."""
+        last = self._size - 1
+        edge: list[bytes] = []
+        if inner:
+            edge.append(_range_hash(last >> (inner - 1) << (inner - 1), self._size, self._read))
+        edge += [
+            self._read(level, (last >> level) - 1) for level in range(inner, last.bit_length()) if last >> level & 1
+        ]
+        return edge
 
 
 def consistency_proof(size1: int, size2: int, read: HashReader) -> list[bytes]:
@@ -209,19 +249,6 @@ def _range_hash(start: int, stop: int, read: HashReader) -> bytes:
     for left in reversed(nodes[:-1]):
         node = node_hash(left, node)
     return node
-
-
-def _path(index: int, start: int, stop: int, read: HashReader) -> list[bytes]:
-    proof: list[bytes] = []
-    while stop - start > 1:
-        middle = start + _split(stop - start)
-        if index < middle:
-            proof.append(_range_hash(middle, stop, read))
-            stop = middle
-        else:
-            proof.append(_range_hash(start, middle, read))
-            start = middle
-    return proof[::-1]
 
 
 def _subproof(size1: int, start: int, stop: int, whole: bool, read: HashReader) -> list[bytes]:

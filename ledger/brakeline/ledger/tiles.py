@@ -159,7 +159,7 @@ class TileHashReader:
         """Read tiles with *read_tile* (bytes of exactly the width asked for), keeping the last few."""
         self._read = read_tile
         self._size = size
-        self._cache: dict[TileRef, list[list[bytes]]] = {}
+        self._cache: dict[tuple[int, int], list[list[bytes]]] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
         """Return the hash of the complete subtree (level, index) (:class:`TileError` ``tile-range``, ``tile-size``)."""
@@ -172,17 +172,19 @@ class TileHashReader:
                 expected=f"a complete subtree of {self._size} leaves",
                 found=f"level {level}, index {index}",
             )
-        rows = self._rows(TileRef(tile_level, n, min(TILE_WIDTH, (self._size >> (8 * tile_level)) - n * TILE_WIDTH)))
+        rows = self._cache.get((tile_level, n))
+        if rows is None:
+            rows = self._rows(tile_level, n)
         return rows[inside][offset >> inside]
 
-    def _rows(self, ref: TileRef) -> list[list[bytes]]:
-        rows = self._cache.get(ref)
-        if rows is None:
-            rows = [decode_tile(self._read(ref), ref.width)]
-            while len(rows[-1]) > 1:
-                row = rows[-1]
-                rows.append([node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
-            while len(self._cache) >= 64:
-                self._cache.pop(next(iter(self._cache)))
-            self._cache[ref] = rows
+    def _rows(self, level: int, n: int) -> list[list[bytes]]:
+        """Return a tile's hashes and the rows above them, as far as they are complete."""
+        width = min(TILE_WIDTH, (self._size >> (TILE_HEIGHT * level)) - n * TILE_WIDTH)
+        rows = [decode_tile(self._read(TileRef(level, n, width)), width)]
+        while len(rows[-1]) > 1:
+            row = rows[-1]
+            rows.append([node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
+        while len(self._cache) >= 64:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache[level, n] = rows
         return rows

@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
+from brakeline.ledger import collector
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import client_source
 from brakeline.treaty.document import TreatyDocument
@@ -406,6 +407,7 @@ def run(
     config = load_config(directory)
     terms = load_terms(directory, config)
     signers = load_signers(directory, config, terms.own, passphrase)
+    collector.settle()
     asyncio.run(_serve(make(directory, config, terms, signers), on_ready))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from brakeline.ledger import tiles
@@ -17,7 +18,7 @@ from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.checkpoint_store import CheckpointStore
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import Entry
-from brakeline.ledger.merkle import HASH_SIZE, consistency_proof, inclusion_proof, root_from
+from brakeline.ledger.merkle import HASH_SIZE, InclusionProofs, consistency_proof, root_from
 from brakeline.ledger.proof import Receipt
 from brakeline.ledger.sequencer import Sequencer
 from brakeline.ledger.sqlite_store import SqliteStore, connect, translated
@@ -95,12 +96,17 @@ class Storage:
 
     def receipts(self, indices: Sequence[int], published: Signed) -> list[bytes]:
         """Return the receipts of the entries *indices* under a published checkpoint that covers them."""
-        hashes = TileHashReader(self._reader.tile, published.size)
-        made: list[bytes] = []
-        for index in indices:
-            proof = tuple(inclusion_proof(index, published.size, hashes))
-            made.append(Receipt(index, self._reader.entries(index, index + 1)[0], proof, published.note).render())
-        return made
+        proofs = InclusionProofs(published.size, TileHashReader(self._reader.tile, published.size))
+        entries = self._entries(indices)
+        return [Receipt(index, entries[index], tuple(proofs.of(index)), published.note).render() for index in indices]
+
+    def _entries(self, indices: Sequence[int]) -> dict[int, bytes]:
+        """Return entries by index; a batch's lie beside each other and are read at once."""
+        found: dict[int, bytes] = {}
+        for _, run in groupby(enumerate(sorted(set(indices))), lambda item: item[1] - item[0]):
+            wanted = [index for _, index in run]
+            found |= zip(wanted, self._reader.entries(wanted[0], wanted[-1] + 1), strict=True)
+        return found
 
     def tile(self, path: str, size: int) -> bytes | None:
         """Return the tile or bundle at *path* of the tree of *size* entries, None when that tree has none.
