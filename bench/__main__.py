@@ -1,4 +1,4 @@
-"""``python -m bench [ingest] [replay]``: measure, print progress, write ``bench-out/``."""
+"""``python -m bench [ingest] [replay] [log]``: measure, print progress, write ``bench-out/``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import ingest, replay, report
-from bench.payloads import Payload
+from bench import house, ingest, log, replay, report
+from bench.payloads import Payload, SiteChain
 
-FIGURES = ("ingest", "replay")
+FIGURES = ("ingest", "replay", "log")
 ROUNDS = 5
 
 
 def main() -> int:
     """Read the command line, measure what it names, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay; default: both")
+    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay, log; default: all")
     parser.add_argument("--entries", type=int, default=4_096, help="statements in a round (default 4096)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
+    parser.add_argument("--scale", action="store_true", help="the log at 10^4, 10^5 and 10^6 entries, not 10^4 only")
     parser.add_argument("--out", type=Path, default=Path("bench-out"), help="folder of the results")
     options = parser.parse_args()
     wanted: list[str] = options.figures or list(FIGURES)
@@ -30,7 +31,12 @@ def main() -> int:
     for payload in Payload:
         with tempfile.TemporaryDirectory(prefix="brakeline-bench-") as folder:
             figures += measure(Path(folder), payload, wanted, options.entries, options.rounds)
-    figures.sort(key=lambda figure: FIGURES.index(figure.name))
+            if "log" in wanted:
+                chain = SiteChain(house.LABS[0], house.build(Path(folder) / "log").document)
+                sizes = log.SIZES[payload][: None if options.scale else 1]
+                figures += log.measure(chain, payload, sizes, options.rounds, progress)
+    names = [figure.name for figure in figures]
+    figures.sort(key=lambda figure: names.index(figure.name))
     print(report.write(options.out, figures), end="")
     print(f"wrote {options.out / 'bench.json'} and {options.out / 'bench.md'}")
     return 0
@@ -38,6 +44,8 @@ def main() -> int:
 
 def measure(folder: Path, payload: Payload, wanted: list[str], entries: int, rounds: int) -> list[report.Figure]:
     """Measure one payload: the log that ingest made is what replay reads."""
+    if not {"ingest", "replay"} & set(wanted):
+        return []
     made, took = ingest.measure(folder, payload, entries, rounds if "ingest" in wanted else 0, progress)
     figures = [report.Figure("ingest", payload, took)] if "ingest" in wanted else []
     if "replay" in wanted:

@@ -52,8 +52,18 @@ class Round:
 
     @property
     def ratio(self) -> float:
-        """Entries per verification."""
+        """Entries per verification (or per whatever the denominator counts)."""
         return self.rate / self.beside.mean
+
+    def to_json(self) -> dict[str, float]:
+        """Return what was measured."""
+        return {
+            "entries": self.entries,
+            "seconds": round(self.seconds, 4),
+            "denominator_per_s_before": round(self.beside.before),
+            "denominator_per_s_after": round(self.beside.after),
+            "ratio": round(self.ratio, 4),
+        }
 
 
 def measure(

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from bench.ingest import Round
 from bench.payloads import Payload
 
 GOALS: Mapping[tuple[str, Payload], str] = {
@@ -16,17 +16,52 @@ GOALS: Mapping[tuple[str, Payload], str] = {
     ("ingest", Payload.F): "0.33",
     ("replay", Payload.S): "0.65",
     ("replay", Payload.F): "0.50",
+    ("proofs", Payload.S): "8",
+    ("proofs", Payload.F): "8",
+    ("disk", Payload.S): "1.20",
+    ("disk", Payload.F): "1.20",
 }
 """What this project wants to reach, on two cores."""
 
 
+class Measured(Protocol):
+    """One round: its ratio, and all that led to it."""
+
+    @property
+    def ratio(self) -> float:
+        """The figure over its denominator."""
+        ...
+
+    def to_json(self) -> dict[str, float]:
+        """What was measured."""
+        ...
+
+
+@dataclass(frozen=True)
+class Share:
+    """One count over another, where no time is involved: bytes on disk over bytes of envelopes."""
+
+    count: int
+    of: int
+
+    @property
+    def ratio(self) -> float:
+        """One over the other."""
+        return self.count / self.of
+
+    def to_json(self) -> dict[str, float]:
+        """Both counts."""
+        return {"count": self.count, "of": self.of, "ratio": round(self.ratio, 4)}
+
+
 @dataclass(frozen=True)
 class Figure:
-    """All rounds of one figure."""
+    """All rounds of one figure; *at* says of what size, where that varies."""
 
     name: str
     payload: Payload
-    rounds: Sequence[Round]
+    rounds: Sequence[Measured]
+    at: str = ""
 
     @property
     def median(self) -> float:
@@ -38,26 +73,18 @@ class Figure:
         return {
             "figure": self.name,
             "payload": self.payload.value,
+            "at": self.at,
             "ratio": round(self.median, 4),
-            "goal": GOALS[self.name, self.payload],
-            "rounds": [
-                {
-                    "entries": item.entries,
-                    "seconds": round(item.seconds, 4),
-                    "verifications_per_s_before": round(item.beside.before),
-                    "verifications_per_s_after": round(item.beside.after),
-                    "ratio": round(item.ratio, 4),
-                }
-                for item in self.rounds
-            ],
+            "goal": GOALS.get((self.name, self.payload), ""),
+            "rounds": [item.to_json() for item in self.rounds],
         }
 
     def row(self) -> str:
         """Return a row of the Markdown table."""
         ratios = sorted(item.ratio for item in self.rounds)
         return (
-            f"| {self.name} | {self.payload} | {self.median:.3f} | {ratios[0]:.3f} to {ratios[-1]:.3f} "
-            f"| {len(ratios)} | {GOALS[self.name, self.payload]} |"
+            f"| {self.name}{', ' * bool(self.at)}{self.at} | {self.payload} | {self.median:.3f} "
+            f"| {ratios[0]:.3f} to {ratios[-1]:.3f} | {len(ratios)} | {GOALS.get((self.name, self.payload), '')} |"
         )
 
 

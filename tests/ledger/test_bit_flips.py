@@ -32,7 +32,6 @@ from tests.ledger.crash.states import Image
 from tests.ledger.crash.workload import LOG, MEMORY, Promises, Witnessed, opened
 from tests.support.cast import START
 
-PAGE = 16_384
 HEAD = 160
 """Bytes at the beginning of a page that are struck as often as all the others together."""
 UNUSED_HEADER = (range(24, 28), range(40, 47), range(48, 52), range(56, 100))
@@ -51,7 +50,7 @@ def whole(scratch: Path) -> Image:
     """Return the files of a sound log of 304 entries: full and partial tiles, interior pages, a long entry."""
     random = Random(3)
     with opened(scratch) as sequencer:
-        for count, size in ((150, 60), (1, 40_000), (150, 60), (3, 60)):
+        for count, size in ((150, 900), (1, 65_000), (150, 900), (3, 60)):
             sequencer.append([Candidate(Kind.STATEMENT, b"a", random.randbytes(size)) for _ in range(count)], START)
     return {scratch / path: (scratch / path).read_bytes() for path in (LOG, MEMORY)}
 
@@ -71,10 +70,11 @@ def strike(scratch: Path, image: Image, promises: Promises) -> str:
 
 def flips(image: bytes, random: Random, count: int) -> Iterator[int]:
     """Yield the bits to flip: *count* in every page."""
-    for page in range(len(image) // PAGE):
+    size = page_size(image)
+    for page in range(len(image) // size):
         for number in range(count):
-            offset = random.randrange(HEAD if number % 2 else PAGE)
-            yield (page * PAGE + offset) * 8 + random.randrange(8)
+            offset = random.randrange(HEAD if number % 2 else size)
+            yield (page * size + offset) * 8 + random.randrange(8)
 
 
 def judged(scratch: Path, path: Path, seed: int, count: int) -> Counter[str]:
@@ -90,17 +90,17 @@ def judged(scratch: Path, path: Path, seed: int, count: int) -> Counter[str]:
         promises = Promises(acknowledged=[(0, entry) for entry in entries])
         outcome = strike(scratch, {**sound, scratch / path: bytes(flipped)}, promises)
         if outcome == "benign" and not carries_nothing(data, bit // 8):
-            outcome = (
-                f"benign, but it carries something: page {bit // 8 // PAGE + 1}, byte {bit // 8 % PAGE}, bit {bit % 8}"
-            )
+            number, offset = divmod(bit // 8, page_size(data))
+            outcome = f"benign, but it carries something: page {number + 1}, byte {offset}, bit {bit % 8}"
         outcomes[outcome] += 1
     return outcomes
 
 
 def carries_nothing(data: bytes, at: int) -> bool:
     """Say whether SQLite keeps nothing of consequence in byte *at* of a file (see the list above)."""
-    number, offset = at // PAGE + 1, at % PAGE
-    page = data[at - offset : at - offset + PAGE]
+    size = page_size(data)
+    number, offset = at // size + 1, at % size
+    page = data[at - offset : at - offset + size]
     start = 100 if number == 1 else 0
     if offset < start:
         return any(offset in unused for unused in UNUSED_HEADER)
@@ -111,7 +111,7 @@ def carries_nothing(data: bytes, at: int) -> bool:
         return True
     if page[start] in (2, 5, 10, 13):
         pointers = start + (12 if page[start] in (2, 5) else 8) + 2 * u16(page, start + 3)
-        return pointers <= offset < u16(page, start + 5) or offset in free_bytes(page, start)
+        return pointers <= offset < (u16(page, start + 5) or size) or offset in free_bytes(page, start)
     return offset >= len(page.rstrip(b"\0"))
 
 
@@ -119,10 +119,10 @@ def free_pages(data: bytes) -> tuple[set[int], set[int]]:
     """Return the file's free pages by number: trunks of the list, and leaves."""
     trunks: set[int] = set()
     leaves: set[int] = set()
-    trunk = u32(data, 32)
+    trunk, size = u32(data, 32), page_size(data)
     while trunk:
         trunks.add(trunk)
-        page = data[(trunk - 1) * PAGE : trunk * PAGE]
+        page = data[(trunk - 1) * size : trunk * size]
         leaves |= {u32(page, 8 + 4 * number) for number in range(u32(page, 4))}
         trunk = u32(page, 0)
     return trunks, leaves
@@ -136,6 +136,12 @@ def free_bytes(page: bytes, start: int) -> set[int]:
         found |= set(range(block + 4, block + u16(page, block + 2)))
         block = u16(page, block)
     return found
+
+
+def page_size(data: bytes) -> int:
+    """Return the bytes of a page of the SQLite file *data*, from its header."""
+    size = u16(data, 16)
+    return 65_536 if size == 1 else size
 
 
 def u16(data: bytes, at: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from random import Random
 
 import pymerkle
 import pytest
@@ -12,6 +13,7 @@ from brakeline.ledger.errors import ProofError
 from brakeline.ledger.merkle import (
     EMPTY_ROOT,
     Frontier,
+    InclusionProofs,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -21,7 +23,7 @@ from brakeline.ledger.merkle import (
     verify_inclusion,
 )
 from brakeline.ledger.treebuilder import TileBuilder
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.ledger import reference
@@ -72,6 +74,21 @@ def test_inclusion_of_every_leaf_in_every_tree() -> None:
             proof = inclusion_proof(index, size, subtree)
             assert proof == reference.path(index, LEAVES[:size])
             verify_inclusion(index, size, LEAVES[index], proof, ROOTS[size])
+
+
+@settings(max_examples=20)
+@given(size=st.integers(1, 1_500), random=st.randoms(use_true_random=False))
+def test_proofs_made_together_are_those_made_one_by_one(size: int, random: Random) -> None:
+    """In any order: what is kept for neighbours never ends in another leaf's proof."""
+    frontier, nodes = Frontier(), dict[tuple[int, int], bytes]()
+    for number in range(size):
+        for level, index, value in frontier.append(leaf_hash(number.to_bytes(2, "big"))):
+            nodes[level, index] = value
+    together = InclusionProofs(size, lambda level, index: nodes[level, index])
+    for index in random.sample(range(size), min(size, 300)):
+        proof = together.of(index)
+        assert proof == inclusion_proof(index, size, lambda level, index: nodes[level, index])
+        verify_inclusion(index, size, nodes[0, index], proof, frontier.root())
 
 
 def test_consistency_of_every_pair_of_trees() -> None:

@@ -54,7 +54,7 @@ def pages(most: int) -> Generator[None]:
 def test_settings_are_those_that_survive_a_power_cut(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "log.sqlite")
     other = apsw.Connection(str(tmp_path / "log.sqlite"))
-    assert (other.pragma("journal_mode"), other.pragma("page_size")) == ("wal", 16_384)
+    assert (other.pragma("journal_mode"), other.pragma("page_size")) == ("wal", 65_536)
     other.close()
     store.close()
     with pytest.raises(StoreError, match="store-settings"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 from brakeline.ledger.errors import StoreError
-from brakeline.ledger.sqlite_store import FileLock, connect, connect_writer, translated
+from brakeline.ledger.sqlite_store import SMALL_PAGE, FileLock, connect, connect_writer, translated
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoint (slot TEXT PRIMARY KEY, note BLOB NOT NULL) STRICT;
@@ -26,7 +26,7 @@ class CheckpointStore:
         self._path = path
         self._lock = FileLock(path)
         try:
-            self._db = connect_writer(path, _SCHEMA)
+            self._db = connect_writer(path, _SCHEMA, page=SMALL_PAGE)
         except BaseException:
             self._lock.release()
             raise

@@ -22,6 +22,8 @@ from typing import TypeAlias
 from brakeline.ledger.errors import ProofError
 
 HASH_SIZE = 32
+_SHARED = 8
+"""From this level on the hashes of a proof are kept for the leaf's 2^8 neighbours."""
 MAX_SIZE = 2**63
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
@@ -127,7 +129,7 @@ class InclusionProofs:
         """Prove in the tree of *size* leaves whose complete subtrees *read* returns."""
         self._size = size
         self._read = read
-        self._right: dict[int, list[bytes]] = {}
+        self._above: dict[tuple[int, int], list[bytes]] = {}
 
     def of(self, index: int) -> list[bytes]:
         """Return the inclusion proof of leaf *index*, leaf's sibling first.
@@ -138,15 +140,17 @@ class InclusionProofs:
         if not 0 <= index < self._size <= MAX_SIZE:
             raise _range("0 <= index < size <= 2^63", f"index {index}, size {self._size}")
         inner = (index ^ (self._size - 1)).bit_length()
+        low = min(inner - 1, _SHARED)
         read = self._read
-        proof = [read(level, index >> level ^ 1) for level in range(inner - 1)]
-        edge = self._right.get(inner)
-        if edge is None:
-            edge = self._right[inner] = self._edge(inner)
-        return proof + edge
+        proof = [read(level, index >> level ^ 1) for level in range(low)]
+        above = self._above.get((inner, index >> _SHARED))
+        if above is None:
+            above = [read(level, index >> level ^ 1) for level in range(low, inner - 1)] + self._edge(inner)
+            self._above[inner, index >> _SHARED] = above
+        return proof + above
 
     def _edge(self, inner: int) -> list[bytes]:
-        """The hashes that end the proof of every leaf with this *inner*: the right neighbour, then those to the left."""
+        """The hashes that end the proof of all leaves of one *inner*: the right neighbour, then those to the left."""
         last = self._size - 1
         edge: list[bytes] = []
         if inner:

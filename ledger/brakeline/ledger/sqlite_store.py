@@ -1,9 +1,12 @@
-"""A log in one SQLite file, through APSW: WAL, synchronous=FULL, one writer, 16 KiB pages.
+"""A log in one SQLite file, through APSW: WAL, synchronous=FULL, one writer, 64 KiB pages.
 
 Python's own sqlite3 module is not used: versions in the field carry a WAL bug that corrupts, and ``synchronous=NORMAL``
 loses acknowledged rows in a power cut. APSW bundles a current SQLite. No index is keyed by digest: random inserts would
 dominate at millions of rows. A second process on the same file is refused by a lock file; network file systems, whose
 locks and syncs cannot be relied on, are refused too.
+
+Why large pages: an entry of 5.5 KB fits a page of 16 KiB twice, and a third of the page stays empty; a tile of 8 KiB
+fits none (docs/decisions/0014). Files made before keep the size they were made with.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ from brakeline.ledger.tiles import TileRef
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs"}
 )
+PAGE = 65_536
+"""Bytes of a page of a log's file. Stores of a few notes have small ones: what changes is written by the page."""
+SMALL_PAGE = 4_096
+_WAL_BYTES = 16 * 1024 * 1024
+"""The WAL is moved into the file when it is so long."""
+_CACHE_KIB = 8 * 1024
+"""So much of a transaction waits in memory; what is more is written early."""
 _ROWS = 32
 """Entries read at once: at most 2 MiB."""
 _SCHEMA = """
@@ -57,7 +67,7 @@ class FileLock:
             self._file = -1
 
 
-def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
+def connect(path: Path, *, readonly: bool = False, page: int = PAGE) -> apsw.Connection:
     """Open an SQLite file with the settings every store of ours uses (StoreError ``store-network``, ``store-io``)."""
     refuse_network(path)
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -65,13 +75,15 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         db = apsw.Connection(os.fspath(path), flags=flags)
         db.set_busy_timeout(5_000)
         if not readonly:
-            db.pragma("page_size", 16_384)
+            db.pragma("page_size", page)
             db.pragma("journal_mode", "wal")
+            db.wal_autocheckpoint(_WAL_BYTES // db.pragma("page_size"))
+        db.pragma("cache_size", -_CACHE_KIB)
         db.pragma("synchronous", "full")
         return db
 
 
-def connect_writer(path: Path, schema: str) -> apsw.Connection:
+def connect_writer(path: Path, schema: str, *, page: int = PAGE) -> apsw.Connection:
     """Open an SQLite file for writing, with *schema* in it, and check that what it commits is durable.
 
     Raises:
@@ -79,7 +91,7 @@ def connect_writer(path: Path, schema: str) -> apsw.Connection:
             :func:`connect`.
     """
     _settle(path)
-    db = connect(path)
+    db = connect(path, page=page)
     try:
         with translated(path):
             db.execute(schema)

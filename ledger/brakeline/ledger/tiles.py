@@ -10,8 +10,10 @@ than 256 is partial. Source: https://c2sp.org/tlog-tiles. Paths are read canonic
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from brakeline.ledger.errors import TileError
 from brakeline.ledger.merkle import HASH_SIZE, node_hash
@@ -149,22 +151,45 @@ def bundles(size: int, start: int = 0) -> Iterator[TileRef]:
         yield TileRef(None, n, min(TILE_WIDTH, size - n * TILE_WIDTH))
 
 
+Rows: TypeAlias = "list[list[bytes]]"
+"""A tile's hashes, and above them those of the complete subtrees they make, row by row."""
+
+
+class TileCache:
+    """Rows of full tiles, which never change, for readers of one log in any thread; the oldest give way."""
+
+    def __init__(self, most: int = 256) -> None:
+        """Keep at most *most* tiles (some 40 KB each)."""
+        self._most = most
+        self._rows: dict[tuple[int, int], Rows] = {}
+        self._lock = threading.Lock()
+        self.get = self._rows.get
+
+    def put(self, key: tuple[int, int], rows: Rows) -> None:
+        """Keep the *rows* of the full tile *key*: (level, number)."""
+        with self._lock:
+            while len(self._rows) >= self._most:
+                del self._rows[next(iter(self._rows))]
+            self._rows[key] = rows
+
+
 class TileHashReader:
     """A :data:`~brakeline.ledger.merkle.HashReader` over the hash tiles of a tree of *size* leaves.
 
     Hashes inside a tile are computed from its leaves. It checks nothing against a root: that is for the caller.
     """
 
-    def __init__(self, read_tile: Callable[[TileRef], bytes], size: int) -> None:
-        """Read tiles with *read_tile* (bytes of exactly the width asked for), keeping the last few."""
+    def __init__(self, read_tile: Callable[[TileRef], bytes], size: int, full: TileCache | None = None) -> None:
+        """Read tiles with *read_tile* (bytes of exactly the width asked for), keeping full ones in *full*."""
         self._read = read_tile
         self._size = size
-        self._cache: dict[tuple[int, int], list[list[bytes]]] = {}
+        self._full = TileCache(64) if full is None else full
+        self._partial: dict[tuple[int, int], Rows] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
         """Return the hash of the complete subtree (level, index) (:class:`TileError` ``tile-range``, ``tile-size``)."""
-        tile_level, inside = divmod(level, TILE_HEIGHT)
-        n, offset = divmod(index << inside, TILE_WIDTH)
+        tile_level, inside = level >> 3, level & 7
+        n, offset = index << inside >> TILE_HEIGHT, index << inside & TILE_WIDTH - 1
         if not 0 < (index + 1) << level <= self._size:
             raise TileError(
                 code="tile-range",
@@ -172,19 +197,20 @@ class TileHashReader:
                 expected=f"a complete subtree of {self._size} leaves",
                 found=f"level {level}, index {index}",
             )
-        rows = self._cache.get((tile_level, n))
+        rows = self._full.get((tile_level, n)) or self._partial.get((tile_level, n))
         if rows is None:
             rows = self._rows(tile_level, n)
         return rows[inside][offset >> inside]
 
-    def _rows(self, level: int, n: int) -> list[list[bytes]]:
+    def _rows(self, level: int, n: int) -> Rows:
         """Return a tile's hashes and the rows above them, as far as they are complete."""
         width = min(TILE_WIDTH, (self._size >> (TILE_HEIGHT * level)) - n * TILE_WIDTH)
         rows = [decode_tile(self._read(TileRef(level, n, width)), width)]
         while len(rows[-1]) > 1:
             row = rows[-1]
             rows.append([node_hash(row[i], row[i + 1]) for i in range(0, len(row) - 1, 2)])
-        while len(self._cache) >= 64:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache[level, n] = rows
+        if width == TILE_WIDTH:
+            self._full.put((level, n), rows)
+        else:
+            self._partial[level, n] = rows
         return rows

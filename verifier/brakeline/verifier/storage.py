@@ -22,7 +22,7 @@ from brakeline.ledger.merkle import HASH_SIZE, InclusionProofs, consistency_proo
 from brakeline.ledger.proof import Receipt
 from brakeline.ledger.sequencer import Sequencer
 from brakeline.ledger.sqlite_store import SqliteStore, connect, translated
-from brakeline.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileHashReader, TileRef
+from brakeline.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, TileCache, TileHashReader, TileRef
 from brakeline.ledger.vkey import VKey
 from brakeline.verifier.publish import Signed
 
@@ -39,6 +39,7 @@ class Storage:
         self._signer = signer
         self.sequencer = self._open()
         self._reader = _Reader(directory / "log.sqlite")
+        self._tiles = TileCache()
         self._published: bytes | None = None
 
     def _open(self) -> Sequencer:
@@ -88,15 +89,15 @@ class Storage:
 
     def root_at(self, size: int) -> bytes:
         """Return the root of the first *size* entries."""
-        return root_from(size, TileHashReader(self._reader.tile, size))
+        return root_from(size, TileHashReader(self._reader.tile, size, self._tiles))
 
     def consistency(self, old: int, new: int) -> list[bytes]:
         """Return the consistency proof from *old* to *new* entries."""
-        return consistency_proof(old, new, TileHashReader(self._reader.tile, new))
+        return consistency_proof(old, new, TileHashReader(self._reader.tile, new, self._tiles))
 
     def receipts(self, indices: Sequence[int], published: Signed) -> list[bytes]:
         """Return the receipts of the entries *indices* under a published checkpoint that covers them."""
-        proofs = InclusionProofs(published.size, TileHashReader(self._reader.tile, published.size))
+        proofs = InclusionProofs(published.size, TileHashReader(self._reader.tile, published.size, self._tiles))
         entries = self._entries(indices)
         return [Receipt(index, entries[index], tuple(proofs.of(index)), published.note).render() for index in indices]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import apsw
 from brakeline.ledger.errors import StoreError
-from brakeline.ledger.sqlite_store import connect_writer, translated
+from brakeline.ledger.sqlite_store import SMALL_PAGE, connect_writer, translated
 from brakeline.verifier.errors import VerifierError
 
 _SCHEMA = """
@@ -41,7 +41,7 @@ class WitnessStore:
         """Open or create the file at *path* (StoreError ``store-*``)."""
         self._lock = threading.Lock()
         self._path = path
-        self._open: apsw.Connection | None = connect_writer(path, _SCHEMA)
+        self._open: apsw.Connection | None = connect_writer(path, _SCHEMA, page=SMALL_PAGE)
 
     def get(self, origin: str) -> Witnessed | None:
         """Return what is remembered of the log *origin* (StoreError ``store-*``)."""
@@ -77,7 +77,7 @@ class WitnessStore:
     def _connection(self) -> apsw.Connection:
         """Return the connection, opened anew after an I/O error, whose outcome is unknown."""
         if self._open is None:
-            self._open = connect_writer(self._path, _SCHEMA)
+            self._open = connect_writer(self._path, _SCHEMA, page=SMALL_PAGE)
         return self._open
 
     def _drop(self) -> None:
