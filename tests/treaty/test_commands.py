@@ -315,6 +315,12 @@ def test_envelopes_signed_apart_are_merged(world: Path, tmp_path: Path) -> None:
     [
         (("--expiry-period", 3), "order-periods"),
         (("--who", "nobody.example"), "order-scope"),
+        (("--above", "no-line"), "order-scope"),
+        (("--kind", "slow"), "order-ceiling"),
+        (("--ceiling", "1/4"), "order-ceiling"),
+        (("--kind", "slow", "--ceiling", "4/4"), "order-ceiling"),
+        (("--kind", "resume"), "order-lifts-nothing"),
+        (("--kind", "resume", "--lifts", "a" * 64, "--who", "party-b.example"), "order-resume-scope"),
         (("--activity", "mining"), "order-malformed"),
         (("--nonce", "xyz"), "order-malformed"),
         (("--lifts", "abc"), "order-malformed"),
@@ -331,6 +337,17 @@ def test_an_order_that_would_bind_nobody_is_not_drafted(
 def test_an_order_binds_named_labs_and_sites(world: Path, tmp_path: Path) -> None:
     text = draft(world, tmp_path / "o.json", "--who", "lab-1.party-a.example/site-1", "--who", PARTIES[1]).stdout
     assert "lab-1.party-a.example/site-1, party-b.example" in text
+
+
+def test_an_order_to_slow_down_says_how_far_and_which_runs(world: Path, tmp_path: Path) -> None:
+    text = draft(world, tmp_path / "o.json", "--kind", "slow", "--ceiling", "1/4", "--above", "frontier").stdout
+    assert "slow to 1/4 of chip time" in text
+    assert "runs above frontier" in text
+    order = parse_statement((tmp_path / "o.json").read_bytes()).predicate
+    assert isinstance(order, Order)
+    assert order.ceiling is not None
+    assert (order.ceiling.numerator, order.ceiling.denominator, order.scope.above) == (1, 4, "frontier")
+    assert "--ceiling" in draft(world, tmp_path / "p.json", "--kind", "slow", "--ceiling", "0.25", code=2).stderr
 
 
 def test_only_parties_sign_orders_and_only_of_this_treaty(world: Path, tmp_path: Path) -> None:

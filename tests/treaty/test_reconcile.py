@@ -5,95 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.orders import binding
 from brakeline.treaty.reconcile.conduct import History, Misjudged
-from brakeline.treaty.replay import Claim, Facts, Seen, gather
+from brakeline.treaty.replay import Claim, Seen
 from brakeline.treaty.sentences import sentence
-from brakeline.treaty.statements import Acknowledgement, Order, Statement, encode_statement, parse_statement
-from brakeline.treaty.verdict import Verdict, verdict
+from brakeline.treaty.statements import Order, Statement
+from brakeline.treaty.verdict import verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import cast
-from tests.support.cast import Author, line
-
-DOC = cast.document()
-TIMES = DOC.deadlines
-FULL = cast.CHIPS * cast.PERIOD
-DAY = 86_400_000
-
-
-def end_of(period: int) -> int:
-    return DOC.grid.end_of(period).value
-
-
-def due(period: int) -> int:
-    return end_of(period) + TIMES.report_ms.value
-
-
-class Logs:
-    """Four logs of the tests' treaty as facts; the test says what arrives where and when."""
-
-    def __init__(self, document: TreatyDocument = DOC) -> None:
-        self.document = document
-        self.parts = [Facts(verifier.origin) for verifier in document.verifiers]
-
-    def bring(self, statement: Statement, *at: int | None) -> None:
-        """Let *statement* arrive at each log at the given instants (one instant: at all of them; None: never)."""
-        instants = at * len(self.parts) if len(at) == 1 else at
-        for facts, instant in zip(self.parts, instants, strict=True):
-            if instant is not None:
-                gather(facts, self.document, statement, instant)
-                facts.newest_ms = max(facts.newest_ms, instant)
-
-    def read_until(self, *instants: int) -> None:
-        """Say up to when each log was read (one instant: all of them)."""
-        for facts, instant in zip(self.parts, instants * (len(self.parts) // len(instants)), strict=True):
-            facts.newest_ms = instant
-
-    def verdict(self, as_of: int | None = None, read: Sequence[int] = (0, 1, 2, 3)) -> Verdict:
-        parts = [self.parts[number] for number in read]
-        return verdict(self.document, parts, as_of_ms=max(f.newest_ms for f in parts) if as_of is None else as_of)
-
-    def found(self, as_of: int | None = None, read: Sequence[int] = (0, 1, 2, 3)) -> list[Finding]:
-        return list(self.verdict(as_of, read).findings)
-
-
-def say(predicate: Order | Acknowledgement) -> Statement:
-    return parse_statement(encode_statement(predicate))
-
-
-class Site:
-    """One enrolled site with an inventory, in every log from the start."""
-
-    def __init__(self, logs: Logs, name: str = cast.SITE, enrolled: int = 0, holding: int | None = None) -> None:
-        self.logs = logs
-        self.author = Author(name, logs.document)
-        lab = Author(name.partition("/")[0], logs.document)
-        logs.bring(cast.read(lab.enrol(name, period=enrolled)), cast.START)
-        self.inventory = self.author.hold(period=max(0, enrolled if holding is None else holding))
-        if holding is None or holding >= 0:
-            logs.bring(cast.read(self.inventory), cast.START)
-
-    def books(self, period: int, training: int = 0, activity: str = "training") -> Statement:
-        rest = (line("idle", FULL - training),) if training < FULL else ()
-        lines = (*((line(activity, training),) if training else ()), *rest)
-        return cast.read(self.author.use(period, self.inventory.digest, lines))
-
-    def acknowledge(self, order: Statement, at: int) -> Statement:
-        return say(
-            Acknowledgement.model_validate(
-                {
-                    **self.author.position(),
-                    "order": order.digest,
-                    "seen_at": at,
-                    "stopped_at": at,
-                    "workloads": (),
-                }
-            )
-        )
+from tests.support.facts import DAY, DOC, TIMES, Logs, Site, due, end_of, say, start_of
 
 
 @pytest.fixture
@@ -220,10 +143,6 @@ def order(**changes: object) -> Statement:
     return say(Order.model_validate({**base, **changes}))
 
 
-def start_of(period: int) -> int:
-    return DOC.grid.start_of(period).value
-
-
 def paused(logs: Logs, statement: Statement, at: int | None = None) -> None:
     logs.bring(statement, start_of(4) if at is None else at)
 
@@ -265,7 +184,7 @@ def test_an_order_in_fewer_than_f_plus_1_logs_binds_nobody(logs: Logs) -> None:
     [
         {"exercise": True},
         {"kind": "resume"},
-        {"kind": "slow"},
+        {"kind": "slow", "ceiling": {"numerator": 1, "denominator": 2}},
         {"scope": {"who": ("party-b.example",), "activities": ("training",)}},
         {"scope": {"who": ("everyone",), "activities": ("inference",)}},
         {"expiry_period": 9},

@@ -30,7 +30,9 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.errors import StatementError
 from brakeline.treaty.names import lab_of
+from brakeline.treaty.orders import check_order
 from brakeline.treaty.oversight import (
     Authorisation,
     Capacity,
@@ -85,6 +87,8 @@ class Code(StrEnum):
     OFF_GRID = "off-grid"
     TOO_MANY_LINES = "too-many-lines"
     ORDER_PERIODS = "order-periods"
+    ORDER_SCOPE = "order-scope"
+    ORDER_CEILING = "order-ceiling"
     CHAIN_MALFORMED = "chain-malformed"
     TREATY_NOT_PINNED = "treaty-not-pinned"
 
@@ -432,13 +436,18 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
             found=str(len(predicate.lines)),
             fix="merge small workloads into one line",
         )
-    if isinstance(predicate, Order | Authorisation) and not predicate.effective_period < predicate.expiry_period:
+    if isinstance(predicate, Authorisation) and not predicate.effective_period < predicate.expiry_period:
         return Refused(
             Code.ORDER_PERIODS,
             "it must expire after it takes effect",
             expected="effective_period < expiry_period",
             found=f"{predicate.effective_period}, {predicate.expiry_period}",
         )
+    if isinstance(predicate, Order):
+        try:
+            check_order(document, predicate)
+        except StatementError as error:
+            return Refused(error.code, error.message, error.expected, error.found, error.fix)
     authored = statement.authored
     if authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
         return Refused(

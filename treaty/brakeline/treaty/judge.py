@@ -24,7 +24,7 @@ from brakeline.treaty.rules.imbalance import Imbalance
 from brakeline.treaty.rules.method_gap import MethodGap
 from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
-from brakeline.treaty.rules.threshold import ThresholdRule
+from brakeline.treaty.rules.threshold import Passed, ThresholdRule
 from brakeline.treaty.statements import Statement
 
 LOG_RULES: dict[str, type[LogRule]] = {
@@ -75,6 +75,13 @@ class LogJudge:
     def heartbeat(self) -> list[bytes]:
         """Return the bodies of the finding entries due directly after a heartbeat, in log order."""
         return self._board.due()
+
+    def passed(self) -> dict[str, Passed]:
+        """Return, by threshold, the workloads whose lineages have passed it (nothing while ``threshold`` is not in
+        force): whom an order on runs above that line is about.
+        """
+        rule = next((rule for rule in self._rules if isinstance(rule, ThresholdRule)), None)
+        return rule.passed() if rule is not None else {}
 
     def standing(self) -> dict[str, Finding]:
         """Return what stands for the prefix so far, also what no heartbeat has logged yet: digest -> finding."""

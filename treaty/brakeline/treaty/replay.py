@@ -16,6 +16,7 @@ and what the log rules keep. Pure: ``root_at`` is the caller's, the clock of adm
 
 from __future__ import annotations
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,7 @@ from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.peak_exceeded import flop_of
+from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import (
     Acknowledgement,
     Activity,
@@ -52,11 +54,31 @@ RootAt = Callable[[int], bytes]
 
 
 class Work(NamedTuple):
-    """What the books of a period say of one activity."""
+    """One line of the books of a period, as far as several logs are compared by it.
 
+    Attributes:
+        workload, activity: as booked.
+        chip_ms: (class of chip, chip-milliseconds), as booked.
+        flop: the larger of both counting methods, None where neither is known.
+    """
+
+    workload: str
     activity: Activity
-    chip_ms: int
-    flop: int
+    chip_ms: tuple[tuple[str, int], ...]
+    flop: int | None
+
+    @property
+    def total_ms(self) -> int:
+        """Chip-milliseconds of all classes."""
+        return sum(ms for _, ms in self.chip_ms)
+
+
+class Acknowledged(NamedTuple):
+    """An acknowledgement in this log: its statement digest, its arrival (ms), and what it says."""
+
+    digest: str
+    received_at_ms: int
+    said: Acknowledgement
 
 
 class Books(NamedTuple):
@@ -107,7 +129,8 @@ class Facts:
         holding: site -> the first period an inventory of it takes effect.
         books: (site, period) -> the versions of its books here.
         orders: digest -> order.
-        acknowledged: (site, order digest) -> first arrival of an acknowledgement.
+        acknowledged: (site, order digest) -> the acknowledgements here, by arrival.
+        passed: threshold -> the workloads whose lineages have passed it, and in which period.
         metered: sites of which a third party gave evidence.
         claims: the peers' checkpoints in its heartbeats -> the first heartbeat that embeds it.
         out_of_time: the first entry whose time no honest witness could have seen, None when there is none.
@@ -121,7 +144,10 @@ class Facts:
     holding: dict[str, int] = field(default_factory=dict[str, int])
     books: dict[tuple[str, int], list[Books]] = field(default_factory=dict[tuple[str, int], list[Books]])
     orders: dict[str, Order] = field(default_factory=dict[str, Order])
-    acknowledged: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    acknowledged: dict[tuple[str, str], list[Acknowledged]] = field(
+        default_factory=dict[tuple[str, str], list[Acknowledged]]
+    )
+    passed: dict[str, Passed] = field(default_factory=dict[str, Passed])
     metered: set[str] = field(default_factory=set[str])
     claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
     out_of_time: OutOfTime | None = None
@@ -211,6 +237,7 @@ class LogReplay:
     def close(self) -> Facts:
         """Return what the entries fed so far show, whether or not they end well."""
         self.facts.standing = self._judge.standing()
+        self.facts.passed = self._judge.passed()
         return self.facts
 
     def would_admit(self, envelope: Envelope) -> Outcome:
@@ -309,7 +336,8 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
         case Order() as said:
             facts.orders[statement.digest] = said
         case Acknowledgement() as said:
-            facts.acknowledged.setdefault((said.author, said.order), received_at_ms)
+            heard = Acknowledged(statement.digest, received_at_ms, said)
+            facts.acknowledged.setdefault((said.author, said.order), []).append(heard)
         case Evidence() as said:
             facts.metered.add(said.site)
         case TreatyDocument():
@@ -317,17 +345,17 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
 
 
 def _work(usage: Usage) -> tuple[Work, ...]:
-    """Sum the lines by activity; activities with neither chip time nor FLOP are left out."""
-    sums: dict[Activity, list[int]] = {}
-    for line in usage.lines:
-        entry = sums.get(line.activity)
-        if entry is None:
-            entry = sums[line.activity] = [0, 0]
-        for time in line.chip_ms:
-            entry[0] += time.value.value
-        if line.flop_hardware is not None or line.flop_model is not None:
-            entry[1] += flop_of(line)
-    return tuple(Work(activity, *sums[activity]) for activity in sorted(sums) if any(sums[activity]))
+    """Return the lines with chip time or FLOP."""
+    lines = (
+        Work(
+            sys.intern(line.workload),
+            line.activity,
+            tuple((sys.intern(time.chip_class), time.value.value) for time in line.chip_ms),
+            None if line.flop_hardware is None and line.flop_model is None else flop_of(line),
+        )
+        for line in usage.lines
+    )
+    return tuple(work for work in lines if work.flop or work.total_ms)
 
 
 def _least(table: dict[str, int], key: str, value: int) -> None:

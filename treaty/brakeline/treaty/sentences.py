@@ -152,8 +152,12 @@ def _late(finding: Finding, figures: Figures) -> str:
 
 
 def _breach(finding: Finding, figures: Figures) -> str:
-    work = f"{_number(figures['chip_ms'])} chip-milliseconds and {_number(figures['flop'])} FLOP of paused activity"
-    return f"booked {work} in {_when(finding)}, though the order has bound it since period {figures['binding_period']}"
+    since = f"in {_when(finding)}, though the order has bound it since period {figures['binding_period']}"
+    work = f"{_number(figures['chip_ms'])} chip-milliseconds"
+    if "class" in finding.figures:
+        ceiling = f"the {_number(figures['ceiling_chip_ms'])} that an order to slow down leaves it"
+        return f"booked {work} of class {figures['class']}, more than {ceiling}, {since}"
+    return f"booked {work} and {_number(figures['flop'])} FLOP of paused activity {since}"
 
 
 def _unacknowledged(_finding: Finding, figures: Figures) -> str:

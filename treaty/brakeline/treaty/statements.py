@@ -56,6 +56,7 @@ from brakeline.treaty.parts import Subject as Subject
 from brakeline.treaty.parts import Text as Text
 from brakeline.treaty.quantities import Flop, InstantMs, Joules, Tokens
 from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical, parse_object
+from brakeline.treaty.terms import ChipClassName, Ratio
 from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError, model_validator
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -191,22 +192,29 @@ class Evidence(Authored):
 
 
 class Scope(Model):
-    """Whom an order binds, and which activities: "everyone", or names of parties, labs or sites."""
+    """Whom an order binds, and which activities: "everyone", or names of parties, labs or sites.
+
+    ``above`` narrows it to runs whose compute, accumulated over their lineage, has passed that threshold of the treaty.
+    """
 
     who: Annotated[
         tuple[Annotated[StrictStr, Field(min_length=1, max_length=200)], ...], Field(min_length=1, max_length=256)
     ]
     activities: Annotated[tuple[Activity, ...], Field(min_length=1, max_length=7)]
+    above: ChipClassName | None = None
 
 
 class Order(Model):
     """Parties press (pause, slow) or release (resume) the brake. In force in p when effective <= p < expiry and
-    no admitted order effective by p lifts its digest.
+    no admitted order effective by p lifts its digest (:mod:`brakeline.treaty.orders`).
+
+    ``ceiling``, of slow orders and of no others: the share of chip time, of each class, that may be used in a period.
     """
 
     treaty: Digest
     kind: Literal["pause", "slow", "resume"]
     scope: Scope
+    ceiling: Ratio | None = None
     effective_period: Count
     expiry_period: Count
     reason: Text

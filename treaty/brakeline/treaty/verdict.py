@@ -168,7 +168,7 @@ def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
     orders = sum(
         1
         for digest, site, at in acknowledgements_due(logs, as_of_ms)
-        if logs.timing([facts.acknowledged.get((site, digest)) for facts in logs.parts], at) is Timing.UNKNOWN
+        if logs.timing(logs.acknowledged(site, digest), at) is Timing.UNKNOWN
     )
     if orders:
         yield Open(

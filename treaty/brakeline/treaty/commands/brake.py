@@ -66,6 +66,12 @@ def draft_order(
     activity: Annotated[
         list[str] | None, typer.Option(help="Activity it binds; several times. Default: training.")
     ] = None,
+    above: Annotated[
+        str | None, typer.Option(help="Bind only runs whose lineage has passed this threshold of the treaty.")
+    ] = None,
+    ceiling: Annotated[
+        str | None, typer.Option(help="For slow: the share of chip time that stays allowed, such as 1/4.")
+    ] = None,
     lifts: Annotated[list[str] | None, typer.Option(help="Digest of an order that it lifts; several times.")] = None,
     exercise: Annotated[bool, typer.Option("--exercise", help="Walk the whole path and stop nothing.")] = False,
     nonce: Annotated[str | None, typer.Option(help="32 hex digits; default: drawn at random.")] = None,
@@ -79,7 +85,8 @@ def draft_order(
         members: dict[str, object] = {
             "treaty": document.digest,
             "kind": kind.value,
-            "scope": {"who": tuple(who or ["everyone"]), "activities": tuple(activity or ["training"])},
+            "scope": _scope(who, activity, above),
+            "ceiling": _ratio(ceiling),
             "effective_period": effective_period,
             "expiry_period": expiry_period,
             "reason": reason,
@@ -166,6 +173,7 @@ def _nonce() -> str:
 
 def _order_payload(document: TreatyDocument, members: dict[str, object]) -> bytes:
     from brakeline.treaty.errors import StatementError
+    from brakeline.treaty.orders import check_order
     from brakeline.treaty.statements import Order, encode_statement
     from pydantic import ValidationError
 
@@ -180,31 +188,50 @@ def _order_payload(document: TreatyDocument, members: dict[str, object]) -> byte
             expected=first["msg"],
             found=repr(first["input"])[:80],
         ) from None
-    if order.effective_period >= order.expiry_period:
-        raise StatementError(
-            code="order-periods",
-            message="the order would never be in force",
-            expected="an expiry period after the effective period",
-            found=f"{order.effective_period} to {order.expiry_period}",
-        )
-    _check_scope(document, order)
+    check_order(document, order)
+    _check_release(order)
     return encode_statement(order)
 
 
-def _check_scope(document: TreatyDocument, order: Order) -> None:
-    """Refuse a name that nobody bears: an order that binds nobody is worse than none."""
-    from brakeline.treaty.errors import StatementError
-    from brakeline.treaty.names import lab_of
+def _scope(who: list[str] | None, activity: list[str] | None, above: str | None) -> dict[str, object]:
+    scope: dict[str, object] = {"who": tuple(who or ["everyone"]), "activities": tuple(activity or ["training"])}
+    return scope if above is None else {**scope, "above": above}
 
-    known = {item.name for item in document.parties} | {item.name for item in document.labs}
-    for name in order.scope.who:
-        if name != "everyone" and lab_of(name) not in known:
-            raise StatementError(
-                code="order-scope",
-                message="the treaty knows nobody of this name",
-                expected=f"everyone, or one of {', '.join(sorted(known))}, or a site of a lab"[:300],
-                found=name[:80],
-            )
+
+def _ratio(text: str | None) -> dict[str, int] | None:
+    """Read ``1/4`` exactly."""
+    import re
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,15})/([1-9][0-9]{0,14})", text, re.ASCII)
+    if match is None:
+        raise typer.BadParameter(f"--ceiling: expected two integers such as 1/4, found {text[:40]!r}")
+    return {"numerator": int(match[1]), "denominator": int(match[2])}
+
+
+def _check_release(order: Order) -> None:
+    """Refuse a resume that would not do what it seems to say."""
+    from brakeline.treaty.errors import StatementError
+
+    if order.kind != "resume":
+        return
+    if not order.lifts:
+        raise StatementError(
+            code="order-lifts-nothing",
+            message="a resume works by the orders it lifts, and this one names none",
+            expected="--lifts DIGEST, once for each order that ends",
+            found="none",
+            fix="`brakeline brake status FILE` prints an order's digest",
+        )
+    if order.scope.who != ("everyone",) or order.scope.above is not None:
+        raise StatementError(
+            code="order-resume-scope",
+            message="a resume ends what it lifts for everybody; its own scope says nothing",
+            expected="a resume without --who and --above",
+            found=", ".join(order.scope.who)[:120],
+            fix="to release some only, draft the narrower order that is to stay, with --lifts of the wide one",
+        )
 
 
 def _payload_of(path: Path) -> tuple[bytes, Envelope | None]:
@@ -238,10 +265,12 @@ def _check_treaty(document: TreatyDocument, order: Order) -> None:
 
 def _order_lines(document: TreatyDocument, digest: str, order: Order) -> list[str]:
     grid = document.grid
-    what = f"{order.kind}{' (EXERCISE: stops nothing)' if order.exercise else ''}"
+    ceiling = f" to {order.ceiling.numerator}/{order.ceiling.denominator} of chip time" if order.ceiling else ""
+    what = f"{order.kind}{ceiling}{' (EXERCISE: stops nothing)' if order.exercise else ''}"
+    runs = f", runs above {order.scope.above}" if order.scope.above else ""
     return [
         f"order {digest}",
-        f"  {what}: {', '.join(order.scope.activities)} of {', '.join(order.scope.who)}",
+        f"  {what}: {', '.join(order.scope.activities)} of {', '.join(order.scope.who)}{runs}",
         f"  in force from period {order.effective_period} ({_utc(grid.start_of(order.effective_period).value)})"
         f" until period {order.expiry_period} ({_utc(grid.start_of(order.expiry_period).value)})",
         *(f"  lifts {lifted}" for lifted in order.lifts),

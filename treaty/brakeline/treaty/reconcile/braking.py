@@ -1,11 +1,16 @@
 """``brake-breach`` and ``unacknowledged-order``: who stopped when the parties pressed the brake, and who said so?
 
-**brake-breach** sees: books of a period in which a pause binds the site, with chip time or FLOP in the order's scope.
-An order binds from the first period that starts at or after max(start of its effective period, the instant from which
-f + 1 logs hold it) + ``notice_ms``, until it expires or is lifted. One finding per order, site and period.
-Cannot see: compute that was not booked, or booked under an activity out of scope (energy evidence is for that); how
-much a slowed site may still do (orders of kind ``slow`` are not judged by this version). Exercises never bind.
-Figures: ``binding_period`` (the first), ``chip_ms``, ``flop`` (the largest over the versions of the books).
+**brake-breach** sees: books of a period in which an order binds the site, with more in its scope than the order leaves:
+under a pause any chip time or FLOP; under a slow order, for some class of chip, more chip time than the ceiling's share
+of what the books hold of that class. An order binds from the first period that starts at or after max(start of its
+effective period, the instant from which f + 1 logs hold it) + ``notice_ms``, until it expires or is lifted. A run comes
+into the scope "above a line" with the first period that starts at or after the end of the period in which its lineage
+passed + ``report_ms`` + ``notice_ms``: then its books must have shown it, and everybody had notice. Every order is
+judged by itself: who breaks two has two findings. One finding per order, site and period (slow: and class).
+Cannot see: compute that was not booked, or booked under an activity out of scope (energy evidence is for that); FLOP
+beyond what the booked chip time could do (``peak-exceeded``). Exercises never bind.
+Figures: ``binding_period`` (the first), ``chip_ms``, ``flop`` (the largest over the versions of the books; unknown FLOP
+count as none); of a slow order ``class``, and ``chip_ms``, ``ceiling_chip_ms`` of the version that is furthest above.
 
 **unacknowledged-order** sees: a site that an order in force names, whose acknowledgement f + 1 logs did not have by
 max(start of the effective period, the instant from which f + 1 logs hold the order) + ``notice_ms`` +
@@ -16,17 +21,18 @@ Source of both: docs/spec/orders.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.orders import in_force, names_site
+from brakeline.treaty.names import lab_of
+from brakeline.treaty.orders import covers, in_force, names_site, share
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.logs import Logs, Timing
-from brakeline.treaty.replay import Books
-from brakeline.treaty.rules.board import make
+from brakeline.treaty.replay import Books, Work
+from brakeline.treaty.rules.board import make, tally
 from brakeline.treaty.statements import Order
-from brakeline.treaty.terms import RuleTerms
 
 
 def breaches(logs: Logs) -> Iterator[Finding]:
@@ -35,13 +41,21 @@ def breaches(logs: Logs) -> Iterator[Finding]:
     if terms is None:
         return
     for digest, order in logs.orders.items():
-        noticed = noticed_at(logs, digest, order)
-        if order.kind != "pause" or order.exercise or noticed is None:
+        first = binding_period(logs, digest)
+        if order.kind == "resume" or order.exercise or first is None:
             continue
-        first = logs.document.grid.first_from(noticed)
         for site, period in _booked(logs, order, first):
-            if digest in in_force(logs.orders, period):
-                yield from _breach(logs, terms, digest, site, period, first)
+            if digest not in in_force(logs.orders, period):
+                continue
+            for cited, figures in exceeding(logs, order, site, period):
+                figures = {"binding_period": first, **figures}
+                yield make(terms, site, period=period, statements=[digest, *cited], figures=figures)
+
+
+def binding_period(logs: Logs, digest: str) -> int | None:
+    """Return the first period in which the order *digest* can be broken; None while f + 1 logs do not hold it."""
+    noticed = noticed_at(logs, digest, logs.orders[digest])
+    return None if noticed is None else logs.document.grid.first_from(noticed)
 
 
 def _booked(logs: Logs, order: Order, first: int) -> list[tuple[str, int]]:
@@ -50,36 +64,72 @@ def _booked(logs: Logs, order: Order, first: int) -> list[tuple[str, int]]:
     return sorted(key for key in found if names_site(order, key[0], logs.document))
 
 
-def _breach(logs: Logs, terms: RuleTerms, digest: str, site: str, period: int, first: int) -> Iterator[Finding]:
-    order = logs.orders[digest]
-    versions = {books.digest: books for facts in logs.parts for books in facts.books.get((site, period), ())}
-    figures = {name: _in_scope(books, order) for name, books in versions.items()}
-    active = {name: done for name, done in figures.items() if any(done)}
-    if active:
-        yield make(
-            terms,
-            site,
-            period=period,
-            statements=[digest, *active],
-            figures={
-                "binding_period": first,
-                "chip_ms": max(chip_ms for chip_ms, _ in active.values()),
-                "flop": max(flop for _, flop in active.values()),
-            },
-        )
+class Excess(NamedTuple):
+    """Versions of a site's books that show more than an order leaves, and the figures of a finding about it."""
+
+    cited: list[str]
+    figures: dict[str, object]
 
 
-def _in_scope(books: Books, order: Order) -> tuple[int, int]:
-    """Return chip-ms and FLOP that *books* show in the activities of *order*."""
-    done = [work for work in books.work if work.activity in order.scope.activities]
-    return sum(work.chip_ms for work in done), sum(work.flop for work in done)
+def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Excess]:
+    """Yield what the books of *site* in *period* show beyond what *order* leaves; nothing where it was kept."""
+    above = passed_before(logs, site, period) if order.scope.above is not None else {}
+    scope = {name: in_scope(books, order, above) for name, books in logs.versions(site, period).items()}
+    if order.kind == "pause":
+        active = {name: done for name, done in scope.items() if done}
+        if active:
+            chip_ms = max(sum(work.total_ms for work in done) for done in active.values())
+            yield Excess(list(active), {"chip_ms": chip_ms, "flop": max(map(known_flop, active.values()))})
+        return
+    part = share(order)
+    over: dict[str, list[tuple[int, int, str]]] = {}
+    for name, books in logs.versions(site, period).items():
+        used, held = by_class(scope[name]), by_class(books.work)
+        for chip_class, chip_ms in used.items():
+            ceiling = held[chip_class] * part.numerator // part.denominator
+            if chip_ms > ceiling:
+                over.setdefault(chip_class, []).append((chip_ms - ceiling, ceiling, name))
+    for chip_class, found in sorted(over.items()):
+        excess, ceiling, _ = max(found)
+        cited = sorted(name for _, _, name in found)
+        flop = max(known_flop(scope[name]) for name in cited)
+        figures = {"class": chip_class, "chip_ms": excess + ceiling, "ceiling_chip_ms": ceiling, "flop": flop}
+        yield Excess(cited, figures)
+
+
+def passed_before(logs: Logs, site: str, period: int) -> Mapping[str, set[str]]:
+    """Return, by workload of the lab of *site*, the thresholds that count as passed in *period*."""
+    grid, times, lab = logs.document.grid, logs.document.deadlines, lab_of(site)
+    found: dict[str, set[str]] = {}
+    for threshold, passed in logs.passed.items():
+        for (owner, workload), passage in passed.items():
+            known = grid.end_of(passage).after(times.report_ms).after(times.notice_ms)
+            if owner == lab and grid.first_from(known) <= period:
+                found.setdefault(workload, set()).add(threshold)
+    return found
+
+
+def in_scope(books: Books, order: Order, above: Mapping[str, set[str]]) -> list[Work]:
+    """Return the lines of *books* that *order* covers; *above* as :func:`passed_before` returns it."""
+    nothing: set[str] = set()
+    return [work for work in books.work if covers(order, work.activity, above.get(work.workload, nothing))]
+
+
+def by_class(works: Iterable[Work]) -> Mapping[str, int]:
+    """Return the chip-milliseconds of *works* by class of chip."""
+    return tally(time for work in works for time in work.chip_ms)
+
+
+def known_flop(works: Iterable[Work]) -> int:
+    """Return the FLOP that *works* state; what states none counts as none."""
+    return sum(work.flop or 0 for work in works)
 
 
 def unacknowledged(logs: Logs, as_of_ms: int) -> Iterator[Finding]:
     """Yield the findings of ``unacknowledged-order``."""
     terms = logs.document.rule("unacknowledged-order")
     for digest, site, due_ms in acknowledgements_due(logs, as_of_ms):
-        came = [facts.acknowledged.get((site, digest)) for facts in logs.parts]
+        came = logs.acknowledged(site, digest)
         if terms is not None and logs.timing(came, due_ms) is Timing.TOO_LATE:
             held = sum(1 for arrival in came if arrival is not None)
             figures = {"due_ms": due_ms, "logs": held, "needed": logs.enough}

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cached_property
+from typing import TypeVar
 
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.replay import Facts
+from brakeline.treaty.replay import Books, Facts
+from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import Order
+
+_Key = TypeVar("_Key", str, tuple[str, str])
 
 
 class Timing(Enum):
@@ -57,7 +61,7 @@ class Logs:
 
     def digests(self, site: str, period: int) -> list[str]:
         """Return the versions of a site's books of *period* that any log holds."""
-        return sorted({books.digest for facts in self.parts for books in facts.books.get((site, period), ())})
+        return list(self.versions(site, period))
 
     def unknown(self, instant_ms: int) -> int:
         """Return how many logs are not known to have nothing more up to *instant_ms*, unread ones included."""
@@ -90,6 +94,24 @@ class Logs:
         came = sorted(facts.arrivals[raw] for facts in self.parts if raw in facts.arrivals)
         return came[self.enough - 1] if len(came) >= self.enough else None
 
+    @cached_property
+    def passed(self) -> dict[str, Passed]:
+        """Threshold -> workloads whose lineages have passed it, by the earliest period that a log shows."""
+        names = {name for facts in self.parts for name in facts.passed}
+        return {
+            name: _least(item for facts in self.parts for item in facts.passed.get(name, {}).items()) for name in names
+        }
+
+    def acknowledged(self, site: str, order: str) -> list[int | None]:
+        """Return, for each part, when the first acknowledgement of *order* by *site* arrived."""
+        came = [facts.acknowledged.get((site, order), ()) for facts in self.parts]
+        return [min((item.received_at_ms for item in heard), default=None) for heard in came]
+
+    def versions(self, site: str, period: int) -> dict[str, Books]:
+        """Return the versions of a site's books of *period*, by digest, that any log holds."""
+        found = {books.digest: books for facts in self.parts for books in facts.books.get((site, period), ())}
+        return dict(sorted(found.items()))
+
     def reported(self, site: str, period: int) -> Iterator[int | None]:
         """Yield, for each part, when the first version of a site's books of *period* arrived."""
         for facts in self.parts:
@@ -97,8 +119,8 @@ class Logs:
             yield min((books.received_at_ms for books in versions), default=None)
 
 
-def _least(items: Iterable[tuple[str, int]]) -> dict[str, int]:
-    least: dict[str, int] = {}
+def _least(items: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
+    least: dict[_Key, int] = {}
     for key, value in items:
         least[key] = min(least.get(key, value), value)
     return least

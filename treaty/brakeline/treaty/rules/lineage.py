@@ -12,7 +12,7 @@ Not judgement: no figures here (:mod:`brakeline.treaty.rules.threshold` has them
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -87,6 +87,12 @@ class Lineages:
         for model in models:
             self._makers[model].add(run)
         return Placed(run, set(same[1:]), bool(same[1:] or parents or models))
+
+    def named(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (lab, workload, run) for every name of a workload."""
+        for key, run in self._by_key.items():
+            if len(key) == 2:
+                yield key[0], key[1], self.find(run)
 
     def ancestry(self, run: int) -> set[int]:
         """Return *run* and every run it descends from."""

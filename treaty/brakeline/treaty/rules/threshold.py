@@ -17,7 +17,7 @@ Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from typing import NamedTuple, TypeAlias
 
 from brakeline.treaty.document import TreatyDocument
@@ -29,6 +29,8 @@ from brakeline.treaty.terms import RuleTerms, Threshold
 
 Slot: TypeAlias = tuple[int, str]
 """A period and a site."""
+Passed: TypeAlias = dict[tuple[str, str], int]
+"""(Lab, workload) -> the period in which its lineage passed a threshold."""
 Versions: TypeAlias = dict[bytes, int]
 """Statement digest -> FLOP that this version of a slot's books gives to a run."""
 
@@ -65,6 +67,11 @@ class ThresholdRule:
             current = {self._runs.find(run) for run in touched}
             for threshold in self._lines:
                 threshold.judge(current, None if restructured else books.period)
+
+    def passed(self) -> dict[str, Passed]:
+        """Return, by threshold, which workloads' lineages have passed it, and in which period."""
+        named = sorted(self._runs.named())
+        return {line.terms.name: line.passed(named) for line in self._lines}
 
 
 class _Passage(NamedTuple):
@@ -116,6 +123,11 @@ class _Line:
                 self._passages[run] = self._measure(run)
         for run in affected:
             self._board.put((self.terms.name, run), self._finding(run))
+
+    def passed(self, named: Iterable[tuple[str, str, int]]) -> Passed:
+        """Return the period in which each of the *named* workloads' lineages passed; absent where it has not."""
+        passages = ((lab, workload, self._passages.get(run)) for lab, workload, run in named)
+        return {(lab, workload): passage.period for lab, workload, passage in passages if passage is not None}
 
     def _measure(self, run: int) -> _Passage | None:
         ancestry = self._runs.ancestry(run)
