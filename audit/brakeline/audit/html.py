@@ -6,11 +6,11 @@ Every figure is the report's (:mod:`brakeline.audit.report`), and the last secti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from brakeline.audit.report import AuditReport, FindingReport, LogReport, LogState, Problem
-from brakeline.audit.text import MEANING, instant
+from brakeline.audit.report import AuditReport, DocketReport, FindingReport, LogReport, LogState, Problem
+from brakeline.audit.text import MEANING, docket_line, instant
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1a1a1a;--soft:#5a5a5a;--line:#d6d6d6;--back:#fff;
@@ -45,7 +45,8 @@ def render(report: AuditReport, *, title: str = "Audit of a treaty's logs", comm
             ((escape(x.name), f"<b>{escape(x.state)}</b>", escape(x.sentence)) for x in report.levels),
         ),
         "<h2>Findings</h2>",
-        _findings(report.findings),
+        _findings(report.findings, {item.finding: item for item in report.docket}),
+        _cleared(report),
         "<h2>Logs</h2>",
         _logs(report.logs),
         _problems("Unreadable", report.problems),
@@ -87,7 +88,17 @@ def _facts(report: AuditReport) -> str:
     return f'<div class="facts">{inner}</div>'
 
 
-def _findings(findings: Sequence[FindingReport]) -> str:
+def _cleared(report: AuditReport) -> str:
+    """Return what stood once and does not now: nothing is ever taken off the docket."""
+    standing = {item.digest for item in report.findings}
+    gone = [item for item in report.docket if item.finding not in standing]
+    if not gone:
+        return ""
+    rows = ((escape(item.sentence) or f"<code>{item.finding}</code>", escape(docket_line(item))) for item in gone)
+    return "<h2>Cleared</h2>" + _table(("finding", "what became of it"), rows)
+
+
+def _findings(findings: Sequence[FindingReport], docket: Mapping[str, DocketReport]) -> str:
     if not findings:
         return "<p>None.</p>"
     rows = (
@@ -97,10 +108,11 @@ def _findings(findings: Sequence[FindingReport]) -> str:
             escape(str(item.body["about"])),
             str(item.body.get("period", "-")),
             f"{escape(item.sentence)}<br><code class=soft>{item.digest}</code>",
+            escape(docket_line(docket[item.digest])) if item.digest in docket else "-",
         )
         for item in findings
     )
-    return _table(("severity", "rule", "about", "period", "finding"), rows)
+    return _table(("severity", "rule", "about", "period", "finding", "docket"), rows)
 
 
 def _logs(logs: Sequence[LogReport]) -> str:

@@ -19,11 +19,12 @@ from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, make_bundle
 from brakeline.audit.pinned import load_pinned
 from brakeline.audit.receipts import ReceiptsRead, read_receipts
-from brakeline.audit.report import AuditReport, FindingReport, Level, LogReport, LogState, Problem
+from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.source import opened
 from brakeline.treaty.admission import Verify
+from brakeline.treaty.docket import Item
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged
@@ -153,6 +154,7 @@ def weigh(
         unchecked=(*gaps, *(_problem(item) for item in judged.open)),
         levels=tuple(Level(item.name, item.state, item.sentence, item.figures) for item in judged.levels),
         receipts=None if receipts is None else receipts.counts,
+        docket=tuple(_docket(item) for item in judged.docket),
     )
     return report, judged.findings
 
@@ -244,6 +246,19 @@ def _verdict(
 
 def _finding(finding: Finding) -> FindingReport:
     return FindingReport(finding.digest, to_json(finding), sentence(finding), misconduct=finding.rule == CONDUCT)
+
+
+def _docket(item: Item) -> DocketReport:
+    return DocketReport(
+        finding=item.digest,
+        state=item.state.value,
+        sentence="" if item.finding is None else sentence(item.finding),
+        opened_ms=item.opened_ms,
+        reply_due_ms=item.reply_due_ms,
+        replies=tuple(reply.digest for reply in item.replies),
+        determination=item.determination or "",
+        conclusion=item.conclusion or "",
+    )
 
 
 def _problem(item: Open) -> Problem:

@@ -137,6 +137,37 @@ class LogReport:
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class DocketReport:
+    """What became of one finding, standing or cleared (:mod:`brakeline.treaty.docket`).
+
+    Attributes:
+        finding: its digest; ``sentence`` says it in words where the logs hold it.
+        state: ``open``, ``replied``, ``referred``, ``determined``, ``cleared`` or ``noted``.
+        opened_ms, reply_due_ms: when its time began and until when a reply is asked (Unix ms), None where unknown.
+        replies: digests of reply statements.
+        determination, conclusion: the statement of the parties that determines it, "" where there is none.
+    """
+
+    finding: str
+    state: str
+    sentence: str = ""
+    opened_ms: int | None = None
+    reply_due_ms: int | None = None
+    replies: tuple[str, ...] = ()
+    determination: str = ""
+    conclusion: str = ""
+
+    def to_json(self) -> JsonObject:
+        """Return the JSON object of docs/spec/report.md."""
+        value: JsonObject = {"finding": self.finding, "state": self.state, "replies": list(self.replies)}
+        texts = {"sentence": self.sentence, "determination": self.determination, "conclusion": self.conclusion}
+        value.update({name: text for name, text in texts.items() if text})
+        times = {"opened_ms": self.opened_ms, "reply_due_ms": self.reply_due_ms}
+        value.update({name: at for name, at in times.items() if at is not None})
+        return value
+
+
 @dataclass(slots=True)
 class ReceiptCounts:
     """How many receipts were read, and how many of them the logs honour or do not; the rest is undecided."""
@@ -197,6 +228,7 @@ class AuditReport:
         problems: what was unreadable besides logs (the treaty).
         levels: the three levels.
         receipts: what became of the receipts that were given, None when none were.
+        docket: what became of each finding, in the order of ``findings``, then of those that were cleared.
     """
 
     pin: str
@@ -209,6 +241,7 @@ class AuditReport:
     problems: tuple[Problem, ...] = ()
     levels: tuple[Level, ...] = ()
     receipts: ReceiptCounts | None = None
+    docket: tuple[DocketReport, ...] = ()
 
     def reasons(self) -> dict[Exit, list[str]]:
         """Return every exit code that applies, gravest first, with the reasons for it."""
@@ -241,6 +274,7 @@ class AuditReport:
             "unchecked": [problem.to_json() for problem in self.unchecked],
             "problems": [problem.to_json() for problem in self.problems],
             "levels": [level.to_json() for level in self.levels],
+            "docket": [item.to_json() for item in self.docket],
             "exit": int(self.exit),
             "reasons": reasons,
         }

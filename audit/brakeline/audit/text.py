@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from brakeline.audit.report import AuditReport, Exit, FindingReport, LogReport, LogState, Problem
+from brakeline.audit.report import AuditReport, DocketReport, Exit, FindingReport, LogReport, LogState, Problem
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -48,6 +48,7 @@ def render(report: AuditReport, console: Console) -> None:
             )
     _problems(console, "unreadable", report.problems)
     _findings(console, report.findings)
+    _docket(console, report.docket)
     _problems(console, "could not be checked", report.unchecked)
     console.print("[bold]what this shows[/]")
     for level in report.levels:
@@ -79,6 +80,29 @@ def _findings(console: Console, findings: tuple[FindingReport, ...]) -> None:
     for item in findings:
         head = f"  [bold]{item.body['severity']}[/] {item.body['rule']}"
         console.print(f"{head}: {escape(item.sentence)} [dim]{item.digest[:16]}[/]")
+
+
+def docket_line(item: DocketReport) -> str:
+    """Return what became of one finding, in words."""
+    if item.state == "determined":
+        return f"determined by the parties: {item.conclusion}"
+    if item.state == "referred" and item.reply_due_ms is not None:
+        word = f"{len(item.replies)} replies" if item.replies else "no reply"
+        return f"referred to the parties: {word}, and it stood when the time was over ({instant(item.reply_due_ms)})"
+    if item.state in ("open", "replied") and item.reply_due_ms is not None:
+        return f"{item.state}; a reply is asked by {instant(item.reply_due_ms)}"
+    if item.state == "cleared":
+        return "cleared: it was logged, and no longer stands"
+    return item.state
+
+
+def _docket(console: Console, docket: tuple[DocketReport, ...]) -> None:
+    """Print what asks for a reply, was answered, determined or cleared; the rest goes without saying."""
+    told = [item for item in docket if item.state != "noted" and (item.state != "referred" or item.reply_due_ms)]
+    if told:
+        console.print("[bold]docket[/]")
+        for item in told:
+            console.print(f"  {item.finding[:16]} {escape(docket_line(item))}")
 
 
 def _problems(console: Console, title: str, problems: tuple[Problem, ...]) -> None:

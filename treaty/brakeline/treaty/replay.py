@@ -32,9 +32,10 @@ from brakeline.treaty.bracket import bracket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.errors import ReplayError
-from brakeline.treaty.findings import Finding
+from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
+from brakeline.treaty.oversight import Determination, Reply
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
@@ -104,6 +105,13 @@ class Seen(NamedTuple):
     at_ms: int
 
 
+class Logged(NamedTuple):
+    """When a log wrote a finding, and when it withdrew it (ms); None while it stands there."""
+
+    at_ms: int
+    withdrawn_ms: int | None = None
+
+
 class OutOfTime(NamedTuple):
     """An entry whose ``received_at_ms`` leaves the bracket that cosignatures set, and the bound it leaves (ms).
 
@@ -135,6 +143,10 @@ class Facts:
         claims: the peers' checkpoints in its heartbeats -> the first heartbeat that embeds it.
         out_of_time: the first entry whose time no honest witness could have seen, None when there is none.
         standing: the log-rule findings that stand for the whole prefix, digest -> finding.
+        found: finding digest -> when the log first wrote it, and whether it was withdrawn since.
+        cleared: the findings withdrawn, digest -> finding.
+        replies: finding digest -> reply statement digest -> its author.
+        determinations: statement digest -> determination.
     """
 
     origin: str
@@ -152,6 +164,10 @@ class Facts:
     claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
     out_of_time: OutOfTime | None = None
     standing: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    found: dict[str, Logged] = field(default_factory=dict[str, Logged])
+    cleared: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    replies: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    determinations: dict[str, Determination] = field(default_factory=dict[str, Determination])
     _digests: bytearray = field(default_factory=bytearray)
     _indexes: array[int] = field(default_factory=lambda: array("Q"))
 
@@ -193,6 +209,7 @@ class LogReplay:
         self._expected: list[bytes] = []
         self._own: Checkpoint | None = None
         self._notes: dict[str, str] = {}
+        self._written: dict[str, Finding] = {}
 
     def feed(self, entry: Entry) -> None:
         """Take the next entry.
@@ -249,6 +266,19 @@ class LogReplay:
             raise _wrong("replay-judgement", "no finding here", _quote(entry.body))
         if self._expected.pop(0) != entry.body:
             raise _wrong("replay-judgement", "the finding that the log rules give for this prefix", _quote(entry.body))
+        self._docket(parse_finding(entry.body), entry.received_at_ms)
+
+    def _docket(self, written: Finding | Withdrawn, at_ms: int) -> None:
+        """Note when a finding was written or withdrawn; one that comes again keeps its first time."""
+        facts = self.facts
+        if isinstance(written, Finding):
+            first = facts.found.get(written.digest, Logged(at_ms))
+            facts.found[written.digest] = Logged(first.at_ms)
+            self._written[written.digest] = written
+            facts.cleared.pop(written.digest, None)
+            return
+        facts.found[written.withdrawn] = Logged(facts.found[written.withdrawn].at_ms, at_ms)
+        facts.cleared[written.withdrawn] = self._written[written.withdrawn]
 
     def _statement(self, entry: Entry) -> None:
         envelope = Envelope.from_body(entry.body)
@@ -340,7 +370,11 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
             facts.acknowledged.setdefault((said.author, said.order), []).append(heard)
         case Evidence() as said:
             facts.metered.add(said.site)
-        case TreatyDocument():
+        case Reply() as said:
+            facts.replies.setdefault(said.finding, {})[statement.digest] = said.author
+        case Determination() as said:
+            facts.determinations[statement.digest] = said
+        case _:
             pass
 
 

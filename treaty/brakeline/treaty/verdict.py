@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from brakeline.treaty.docket import Item, docket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
@@ -53,11 +54,15 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What stands, what is open, and the levels. ``findings``: gravest first, then by rule, about and period."""
+    """What stands, what is open, and the levels. ``findings``: gravest first, then by rule, about and period.
+
+    ``docket``: what became of each finding, in the same order, and of those that were cleared.
+    """
 
     findings: tuple[Finding, ...]
     open: tuple[Open, ...]
     levels: tuple[Level, ...]
+    docket: tuple[Item, ...] = ()
 
 
 def verdict(
@@ -91,7 +96,8 @@ def verdict(
         found.update((finding.digest, finding) for finding in rule)
     findings = tuple(sorted(found.values(), key=_rank))
     gaps = (*_unread(logs), *_stale(logs, as_of_ms), *_lacking(logs), *_undecided(logs, due, as_of_ms))
-    return Verdict(findings, gaps, _levels(logs, findings, due))
+    listed = docket(logs, {finding.digest: finding for finding in findings}, as_of_ms)
+    return Verdict(findings, gaps, _levels(logs, findings, due), listed)
 
 
 def stale_ms(document: TreatyDocument, newest_ms: int, as_of_ms: int) -> int:
