@@ -191,7 +191,7 @@ def main(given: list[str]) -> int:
     with Hook.connect(workload=options.workload, activity="training") as hook:
         if options.resume:
             hook.resumed(step=model.step, freeze=model.digest())
-        may_go_on = hook.ready(flop=cost)
+        may_go_on = hook.ready()
         loss = 0.0
         while options.steps == 0 or model.step < options.steps:
             if not may_go_on and not options.ignore_brake:

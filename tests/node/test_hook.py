@@ -185,7 +185,6 @@ def test_what_is_encoded_is_decoded_alike() -> None:
         channel.Pause(ORDER, 0),
         channel.Propose(ORDER, 9),
         channel.Slow(ORDER, 10**30, 1, 2),
-        channel.Slow(ORDER, 10**30, 1, 2, 5),
         channel.Resume(),
         channel.Resume("f" * 64, 7),
         channel.Ack(9),

@@ -4,10 +4,10 @@
 
 ignores-the-hook       trains on after an order, saying nothing. Its site cannot acknowledge; its books show training in
                        periods that the order binds.
-lies-about-its-digest  stops; commits to weights that it does not have; goes on from its own, and says so: ``resumed`` is
-                       not the ``freeze`` before it.
+lies-about-its-digest  stops; commits to weights that it does not have; goes on from its own, and says so:
+                       ``resumed`` is not the ``freeze`` before it.
 resumes-other-weights  stops and commits honestly; trains on in secret, uncounted; goes on from what came of that:
-                       ``resumed`` is not ``freeze``, and a meter of energy sees what the books call other than training.
+                       ``resumed`` is not ``freeze``, and a meter of energy sees what the books do not explain.
 
 The node of all three is honest.
 """

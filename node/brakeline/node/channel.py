@@ -157,13 +157,12 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """An order sets a ceiling: at most *flop* from *begin* to *end* (Unix ms); *chip_ms* for what reports no FLOP."""
+    """An order sets a ceiling: at most *chip_ms* of chip time from *begin* to *end* (Unix ms)."""
 
     order: str
-    flop: int
+    chip_ms: int
     begin: int
     end: int
-    chip_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +278,6 @@ def _stopped(fields: _Fields) -> Stopped:
     return Stopped(*said, fields.maybe("agreed_at"), fields.maybe("durable_at"), fields.raw.get("final") is True)
 
 
-def _slow(fields: _Fields) -> Slow:
-    chip_ms = fields.amount("chip_ms") if "chip_ms" in fields.raw else None
-    return Slow(fields.order(), fields.amount("flop"), fields.number("begin"), fields.number("end"), chip_ms)
-
-
 _READERS: dict[str, Callable[[_Fields], Message]] = {
     "hello": _hello,
     "sample": _sample,
@@ -295,7 +289,7 @@ _READERS: dict[str, Callable[[_Fields], Message]] = {
     "end": lambda f: End(f.number("n") if "n" in f.raw else 0, f.number("at")),
     "pause": lambda f: Pause(f.order(), f.maybe("step")),
     "propose": lambda f: Propose(f.order(), f.number("step")),
-    "slow": _slow,
+    "slow": lambda f: Slow(f.order(), f.amount("chip_ms"), f.number("begin"), f.number("end")),
     "resume": lambda f: Resume(f.maybe_digest("freeze"), f.maybe("step")),
     "ack": lambda f: Ack(f.number("n")),
 }

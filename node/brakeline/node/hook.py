@@ -18,8 +18,8 @@ again when the node was restarted. Counters are cumulative, so a lost message lo
 further optimiser step starts. :meth:`Hook.hold` is the rest of it: say that compute has ceased, save by the program's
 own means, commit to what was saved (:mod:`brakeline.node.freeze`), wait, compare what training goes on from. With
 ``ranks`` above 1 all of a job's processes stop after one and the same step: the node proposes one, and commits when
-nobody has passed it. *Slow.* ``step`` waits before it returns True, so that the FLOP of each period stay below the
-ceiling; a program that reports no FLOP, or whose single step is above the ceiling, is paused instead.
+nobody has passed it. *Slow.* ``step`` waits before it returns True, so that the chip time of each period stays below
+the ceiling; a program whose single step is above the ceiling is paused instead.
 
 Without ``BRAKELINE_HOOK`` everything here does nothing and ``step`` returns True. While the node is away the last order
 it gave stays in force.
@@ -94,6 +94,7 @@ class Hook:
         self._socket: socket.socket | None = None
         self._in, self._out = bytearray(), bytearray()
         self._steps = self._flop = self._tokens = self._sent = self._cost = 0
+        self._used = _chip_us()
         self._dirty = self._ran_on = self._known = self._closing = False
         self._order: str | None = None
         self._last_step: int | None = None
@@ -134,32 +135,41 @@ class Hook:
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
-    def ready(self, *, flop: int = 0) -> bool:
-        """Say whether the first step may start, which will cost *flop*; waits where an order says slow."""
+    def ready(self) -> bool:
+        """Say whether the first step may start; waits where an order says slow."""
         with self._moved:
-            self._cost = flop or self._cost
+            self._used = _chip_us()
             self._receive()
-            return self._may_start()
+        return bool(self.turn())
 
     def step(self, *, flop: int = 0, tokens: int = 0) -> bool:
         """Count one finished optimiser step and what it used; say whether the next one may start.
 
         Waits where an order says slow, and, as one of several ranks, until all have agreed where to stop.
         """
+        self.count(flop=flop, tokens=tokens)
+        return bool(self.turn())
+
+    def count(self, *, flop: int = 0, tokens: int = 0) -> None:
+        """Count one finished optimiser step; never waits. :meth:`turn` must follow before the next one starts."""
         with self._moved:
             self._steps += 1
             self._flop += flop
             self._tokens += tokens
-            self._cost = flop or self._cost
             self._dirty = True
-            self._pace.finish(flop)
-            if self._socket is not None:
-                self._receive()
-            may = self._may_start()
-            if not may and self._label == PAUSED:
+            used = _chip_us()
+            self._used, self._cost = used, used - self._used
+            self._pace.finish(self._cost)
+            self._receive()
+
+    def turn(self, timeout_s: float | None = None) -> bool | None:
+        """Say whether the next step may start; None: an order says slow, and *timeout_s* was not long enough."""
+        with self._moved:
+            may = self._may_start(None if timeout_s is None else time.monotonic() + timeout_s)
+            if may is False and self._label == PAUSED:
                 # the program goes on all the same: booked as what it is
                 self._label, self._ran_on = self._activity, True
-            elif not may and not self._ran_on:
+            elif may is False and not self._ran_on:
                 self._ceased_at = _now_ms()
                 self._queue_sample()  # what was used until now was the activity; saving and waiting are not
                 self._label = PAUSED
@@ -262,6 +272,7 @@ class Hook:
                 )
             self._resumed = {"op": "resumed", "step": step, "freeze": freeze, "at": _now_ms()}
             self._frozen = None
+            self._used = _chip_us()
             self._queue(self._resumed)
             self._send()
 
@@ -293,8 +304,8 @@ class Hook:
 
     # -- below: everything with the lock held, except waiting on the socket -------------------------------------------
 
-    def _may_start(self) -> bool:
-        """Wait for agreement and pace, as orders ask; say whether the next step may start."""
+    def _may_start(self, until: float | None = None) -> bool | None:
+        """Wait for agreement and pace, as orders ask; say whether the next step may start (None: not by *until*)."""
         self._moved.wait_for(lambda: self._open_proposal() is None, AGREE_S)
         late = self._open_proposal()
         if late is not None:
@@ -308,7 +319,10 @@ class Hook:
             if delay == 0:
                 self._pace.start(self._cost)
                 return True
-            self._moved.wait(RECONNECT_S if delay is None else delay / 1000)
+            left = AGREE_S if until is None else until - time.monotonic()
+            if left <= 0:
+                return None
+            self._moved.wait(min(left, RECONNECT_S if delay is None else delay / 1000))
         return self._last_step is None or self._steps < self._last_step
 
     def _open_proposal(self) -> str | None:
@@ -470,11 +484,17 @@ class Hook:
 
 
 def _grant(message: dict[str, object]) -> Grant | None:
-    order, flop, begin, end = (message.get(name) for name in ("order", "flop", "begin", "end"))
-    if not (isinstance(order, str) and isinstance(flop, str) and isinstance(begin, int) and isinstance(end, int)):
+    order, chip_ms, begin, end = (message.get(name) for name in ("order", "chip_ms", "begin", "end"))
+    if not (isinstance(order, str) and isinstance(chip_ms, str) and isinstance(begin, int) and isinstance(end, int)):
         return None
-    amount = int(flop) if flop.isascii() and flop.isdigit() and len(flop) <= 40 else 0
-    return Grant(order, amount, begin, end) if begin < end else None
+    amount = int(chip_ms) if chip_ms.isascii() and chip_ms.isdigit() and len(chip_ms) <= 40 else 0
+    return Grant(order, 1000 * amount, begin, end) if begin < end else None
+
+
+def _chip_us() -> int:
+    """Return the processor time of this process and its waited-for children, in microseconds."""
+    times = os.times()
+    return time.process_time_ns() // 1000 + round(1_000_000 * (times.children_user + times.children_system))
 
 
 def _connect(unconnected: socket.socket, path: str) -> None:

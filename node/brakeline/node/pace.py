@@ -2,7 +2,7 @@
 
 Standard library only.
 
-A grant is an amount (FLOP, or chip-milliseconds) for the time from *begin* to *end*. It becomes available evenly over
+A grant is an amount of chip time for the time from *begin* to *end*. It becomes available evenly over
 that time, and a step starts only when all of its cost is available: a duty cycle, not a burst and a long silence.
 What is not used is not carried over. A step that runs across the border between two grants is charged to both. So
 whatever an interpolation between samples books into a period, it is at most the grant, as long as the grant is at
@@ -24,7 +24,7 @@ LEAD_SHARE: Final = 16
 
 @dataclass(frozen=True)
 class Grant:
-    """How much may be used from *begin* to *end* (Unix ms), under which order."""
+    """How much chip time (microseconds) may be used from *begin* to *end* (Unix ms), under which order."""
 
     order: str
     amount: int
@@ -52,8 +52,8 @@ class Pace:
         self._grant = grant
 
     def possible(self, cost: int) -> bool:
-        """Say whether a step of *cost* can ever start under the present ceiling; a cost of 0 is not known, so no."""
-        return self._grant is None or 0 < cost <= self._grant.amount
+        """Say whether a step of *cost* can ever start under the present ceiling."""
+        return self._grant is None or cost <= self._grant.amount
 
     def delay_ms(self, now: int, cost: int) -> int | None:
         """Return how long from *now* until a step of *cost* may start; None: not before the next grant."""

@@ -98,7 +98,7 @@ class Relay:
         self._tree: meter.ProcessTree | None = None
         self._command: Command | None = None
         self._earlier = self._busy = self._burst = 0
-        self._leaving = 0
+        self._leaving = self._beside = self._told_beside = 0
         self._ending: asyncio.Task[None] | None = None
         self._committed: str | None = None
 
@@ -179,6 +179,10 @@ class Relay:
             late = now >= self._paused_at + round(1000 * patience)
             if late and not self._hooks_stopped() and not self._stopped_for(demand.order):
                 self._stop_command(demand.order)
+        if isinstance(demand, channel.Slow) and self._hooks and self._unhooked() > self._told_beside:
+            self._told_beside = self._unhooked() + demand.chip_ms // 50
+            for peer, hello in self._hooks.items():
+                self._tell(peer, hello)
         if isinstance(demand, channel.Slow) and not self._hooks and command is not None:
             if self._pace.delay_ms(now, self._burst) == 0:
                 command.thaw()
@@ -233,13 +237,21 @@ class Relay:
         if self._tree is not None:
             before = self._busy
             self._busy = max(before, self._earlier + self._tree.sample())
-            self._pace.finish(self._busy - before)
-            self._burst = max(self._burst, self._busy - before)
+            self._pace.finish(1000 * (self._busy - before))
+            self._burst = max(self._burst, 1000 * (self._busy - before))
             meter.reap_orphans(self._command.pid if self._command else 0)
         self._keep()
 
     def _steps(self) -> int:
         return sum(sample.steps or 0 for sample in self._counters.values())
+
+    def _hooked(self) -> int:
+        """Return the chip time that hooks have reported of their own processes."""
+        return sum(sample.busy_ms for sample in self._counters.values())
+
+    def _unhooked(self) -> int:
+        """Return what processes beside those of the hooks have used since the newest grant (data loaders, say)."""
+        return max(0, self._busy - self._hooked() - self._beside)
 
     def _keep(self) -> None:
         self._n += 1
@@ -333,7 +345,7 @@ class Relay:
         """Pass on to a hook what the node demands; a ceiling in equal parts, a commitment only to a process alone."""
         message = self._demand
         if isinstance(message, channel.Slow):
-            message = replace(message, flop=message.flop // max(1, len(self._hooks)))
+            message = replace(message, chip_ms=max(0, message.chip_ms - self._unhooked()) // max(1, len(self._hooks)))
         if isinstance(message, channel.Resume) and hello.ranks > 1:
             message = channel.Resume()
         if message is not None:
@@ -456,10 +468,11 @@ class Relay:
             self._tell(peer, hello)
 
     def _limit(self, message: channel.Resume | channel.Slow) -> None:
-        """Take a ceiling on chip time, for a command whose FLOP nobody counts; without one it must not run at all."""
+        """Take a ceiling, to be kept to here by a command without a hook."""
         if isinstance(message, channel.Slow):
             newly = self._pace.grant is None or self._pace.grant.order != message.order
-            self._pace.set(Grant(message.order, message.chip_ms or 0, message.begin, message.end))
+            self._pace.set(Grant(message.order, 1000 * message.chip_ms, message.begin, message.end))
+            self._beside, self._told_beside = self._busy - self._hooked(), message.chip_ms // 50
             if newly and not self._hooks:
                 self._say(channel.Slowed(message.order, self._steps(), self._now_ms()))
         else:

@@ -1,0 +1,6 @@
+# What is checked of Lightning: that its base class is one.
+from typing import Any
+
+class Callback: ...
+
+def __getattr__(name: str) -> Any: ...

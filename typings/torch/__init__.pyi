@@ -1,0 +1,6 @@
+# What is checked of torch: nothing. It is optional, so that checks must not depend on whether it is installed.
+from typing import Any
+
+from torch import distributed as distributed
+
+def __getattr__(name: str) -> Any: ...
