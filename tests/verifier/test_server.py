@@ -205,6 +205,21 @@ def test_a_restart_keeps_everything_and_goes_on(alone: World) -> None:
     asyncio.run(scenario())
 
 
+def test_a_verifier_that_shuts_down_ends_its_streams_at_once_and_drains_calls_only(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        patient = World(tmp_path, world.treaty(), limits=world.FAST.model_copy(update={"drain_ms": 600_000}))
+        async with world.running(patient) as [verifier], world.stub(patient, verifier) as stub:
+            stream = stub.Watch(pb.WatchRequest())
+            assert (await world.event(stream)).index == 0
+            async with asyncio.timeout(60):
+                await verifier.server.stop()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stream.read()
+            assert (caught.value.code(), world.reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "not-serving")
+
+    asyncio.run(scenario())
+
+
 def test_a_second_process_on_one_directory_is_refused(alone: World) -> None:
     async def scenario() -> None:
         async with world.running(alone):

@@ -97,7 +97,7 @@ class VerifierDesk:
         )
 
     async def watch(self, first: int) -> AsyncIterator[tuple[int, Envelope]]:
-        """Yield orders and treaty versions from log index *first* on, for ever."""
+        """Yield orders and treaty versions from log index *first* on, until this verifier shuts down."""
         position = 0
         while True:
             items = await self._feed.after(position)

@@ -33,6 +33,7 @@ _T = TypeVar("_T")
 _RETRY_FIRST = 0.2
 _RETRY_MOST = 5.0
 _CLOCK_POLL = 0.1
+_LEAVING = "this verifier is shutting down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Feed:
     def __init__(self, items: Sequence[tuple[int, Envelope]] = ()) -> None:
         """Start with what the log holds."""
         self._items = list(items)
+        self._ended = False
         self._changed = asyncio.Condition()
 
     async def extend(self, items: Sequence[tuple[int, Envelope]]) -> None:
@@ -74,10 +76,22 @@ class Feed:
                 self._items.extend(items)
                 self._changed.notify_all()
 
-    async def after(self, position: int) -> Sequence[tuple[int, Envelope]]:
-        """Return the items from list position *position* on; waits until there is one."""
+    async def end(self) -> None:
+        """Say that nothing more will come: whoever waits, or asks from now on, is told so."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._items) > position)
+            self._ended = True
+            self._changed.notify_all()
+
+    async def after(self, position: int) -> Sequence[tuple[int, Envelope]]:
+        """Return the items from list position *position* on; waits until there is one.
+
+        Raises:
+            CallError: ``not-serving`` (UNAVAILABLE): this verifier is shutting down.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or len(self._items) > position)
+            if self._ended:
+                raise _unavailable("not-serving", _LEAVING, "")
             return self._items[position:]
 
 
@@ -162,7 +176,7 @@ class Writer:
                     retry = min(retry * 2, _RETRY_MOST)
         finally:
             self._running = False
-            self._refuse(list(self._jobs), _unavailable("not-serving", "this verifier is shutting down", ""))
+            self._refuse(list(self._jobs), _unavailable("not-serving", _LEAVING, ""))
             self._jobs.clear()
 
     def close(self) -> None:

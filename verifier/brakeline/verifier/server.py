@@ -96,6 +96,7 @@ class VerifierServer:
         self._http: _Http | None = None
         self._rpc: RpcServer | None = None
         self._writer: Writer | None = None
+        self._feed = Feed()
         self._peers: Peers | None = None
         self._stopped = False
         self._storage: Storage | None = None
@@ -150,7 +151,7 @@ class VerifierServer:
         announced = await asyncio.to_thread(state.boot)
         memory = boot.OwnLog(own.origin, own.log_key, state.size, storage.root_at)
         await boot.wait_for_memory(memory, self._witness, others, boot.memories_needed(document))
-        feed = Feed(announced)
+        feed = self._feed = Feed(announced)
         publisher = self._publisher(storage, others)
         self.publication.current = await asyncio.to_thread(storage.published)
         peers_task, writer = self._writers(state, feed, publisher, urls)
@@ -173,10 +174,11 @@ class VerifierServer:
             task.result()
 
     async def stop(self) -> None:
-        """Drain calls, finish the commit in progress, close the stores; the witness goes last. Once."""
+        """End streams, drain calls, finish the commit in progress, close the stores; the witness goes last. Once."""
         if self._stopped:
             return
         self._stopped = True
+        await self._feed.end()  # a stream would never end by itself, and the calls would be drained to the last moment
         if self._rpc is not None:
             await self._rpc.stop()
         for task in self._tasks:

@@ -47,7 +47,7 @@ class Desk(Protocol):
         ...
 
     def watch(self, first: int) -> AsyncIterator[tuple[int, Envelope]]:
-        """Yield orders and treaty versions from log index *first* on, for ever."""
+        """Yield orders and treaty versions from log index *first* on, until this verifier shuts down."""
         ...
 
 
@@ -128,7 +128,7 @@ class RpcServer:
             await self.health.set(name, status)
 
     async def stop(self) -> None:
-        """Stop taking calls, let those in flight finish, end streams."""
+        """Stop taking calls and let those in flight finish; a stream that the desk has not ended is cut off then."""
         await self.health.enter_graceful_shutdown()
         await self._server.stop(self._drain)
 
