@@ -22,10 +22,10 @@ SAVES = """
 import pathlib, signal, sys, time
 done = pathlib.Path(sys.argv[1])
 n = int(done.read_text()) if done.exists() else 0
-print(f"from {n}", flush=True)
 def leave(*_):
     done.write_text(str(n)); sys.exit(0)
 signal.signal(signal.SIGTERM, leave)
+print(f"from {n}", flush=True)
 while True:
     n += 1; time.sleep(0.01)
 """
