@@ -54,7 +54,7 @@ class Logs:
                 gather(facts, self.document, statement, instant)
                 judge.add(self._index, Kind.STATEMENT, statement)
                 facts.newest_ms = max(facts.newest_ms, instant)
-                facts.passed = judge.passed()
+                facts.passed, facts.unverifiable = judge.passed(), judge.unverifiable()
 
     def read_until(self, *instants: int) -> None:
         """Say up to when each log was read (one instant: all of them)."""

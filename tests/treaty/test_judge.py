@@ -288,6 +288,7 @@ def test_a_run_may_reach_the_line_and_not_pass_it(fast: TreatyDocument) -> None:
     assert (finding.about, finding.period, finding.article) == ("lab-1.party-a.example", 1, "Art. 4")
     assert finding.figures == {
         "threshold": "line",
+        "profile": "free",
         "line_flop": str(LINE),
         "total_flop": str(LINE + 1),
         "workload": "job",

@@ -349,6 +349,15 @@ def test_the_levels_are_kept_apart(logs: Logs) -> None:
     assert (correct.state, complete.state) == ("not contradicted", "incomplete")
 
 
+def test_what_no_rule_could_judge_is_counted_once_however_many_logs_hold_it(logs: Logs) -> None:
+    site = Site(logs)
+    logs.bring(site.books(0), end_of(0), end_of(0), end_of(0), None)  # an idle line without joules, training without
+    logs.read_until(due(0) + 1)
+    counts = [sum(facts.unverifiable.values()) for facts in logs.parts]
+    assert counts[0] == counts[1] > counts[3] == 0
+    assert logs.verdict().levels[0].figures == {"findings": 0, "unverifiable": counts[0]}
+
+
 def test_findings_stand_gravest_first(logs: Logs) -> None:
     site = Site(logs)
     paused(logs, order(), at=start_of(0))

@@ -8,6 +8,7 @@ import pytest
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.board import Unverifiable
+from brakeline.treaty.rules.columns import Columns
 from brakeline.treaty.rules.excursions import Excursions
 from brakeline.treaty.statements import UsageLine
 from brakeline.treaty.statistics.page import PageTerms
@@ -271,7 +272,7 @@ def test_lines_without_figures_are_unverifiable_and_lend_their_chips_to_nobody()
 )
 def test_the_sum_is_pages_whatever_the_order_of_arrival(given: tuple[list[int], list[int]], limit: int) -> None:
     values, order = given
-    series = Excursions(limit)
+    series = Excursions(Columns(), limit)
     shown: dict[int, tuple[int, bool]] = {}
     for period in order:
         for value in (values[period] + 1, values[period]):  # a first version, corrected at once
@@ -280,14 +281,15 @@ def test_the_sum_is_pages_whatever_the_order_of_arrival(given: tuple[list[int], 
     for period, value in enumerate(values):
         before, total = total, terms.step(total, value)
         assert shown[period] == (total, before <= limit < total)
-        since = series.since_zero(period, 99)
-        assert since == list(range(since[0], period + 1))
+        since = [at for at, _, _ in series.excursion(period)]
+        assert since == list(range(period, since[-1] - 1, -1))
+        assert since[-1] == 0 or shown[since[-1] - 1][0] == 0
 
 
 @given(st.lists(st.integers(-5, 8), min_size=2, max_size=20), st.data())
 def test_a_figure_that_is_dropped_was_never_there(values: list[int], data: st.DataObject) -> None:
     gone = data.draw(st.integers(0, len(values) - 1))
-    dropped, without = Excursions(3), Excursions(3)
+    dropped, without = Excursions(Columns(), 3), Excursions(Columns(), 3)
     shown: dict[int, tuple[int, bool]] = {}
     expected: dict[int, tuple[int, bool]] = {gone: (0, False)}
     for period, value in enumerate(values):

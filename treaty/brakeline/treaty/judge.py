@@ -17,6 +17,7 @@ from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.activity_shape import ActivityShape
 from brakeline.treaty.rules.board import Board, LogRule, Unverifiable
 from brakeline.treaty.rules.books import BookReader
+from brakeline.treaty.rules.columns import Archive, Columns
 from brakeline.treaty.rules.energy_gap import EnergyGap
 from brakeline.treaty.rules.equivocation import Equivocation
 from brakeline.treaty.rules.idle_compute import IdleCompute
@@ -44,10 +45,15 @@ LOG_RULES: dict[str, type[LogRule]] = {
 class LogJudge:
     """The log rules in force over one prefix. Equal statements give equal findings, in whatever order they came."""
 
-    def __init__(self, document: TreatyDocument) -> None:
-        """Judge by *document*, from the empty prefix; a rule that it does not name does not run."""
+    def __init__(self, document: TreatyDocument, archive: Archive | None = None) -> None:
+        """Judge by *document*, from the empty prefix; a rule that it does not name does not run.
+
+        Args:
+            document: the treaty.
+            archive: where the rules' past goes, by default memory.
+        """
         self._size = 0
-        self._board = Board()
+        self._board = Board(Columns(archive))
         self._reader = BookReader(document)
         self._rules = [
             rule(document, terms, self._board)

@@ -37,6 +37,7 @@ from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.oversight import Determination, Reply
 from brakeline.treaty.register import Register
+from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import (
@@ -138,6 +139,7 @@ class Facts:
         books: (site, period) -> the versions of its books here.
         orders: digest -> order.
         acknowledged: (site, order digest) -> the acknowledgements here, by arrival.
+        unverifiable: what log rules could not judge because a figure is unknown -> how many times.
         passed: threshold -> the workloads whose lineages have passed it, and in which period.
         metered: sites of which a third party gave evidence.
         claims: the peers' checkpoints in its heartbeats -> the first heartbeat that embeds it.
@@ -160,6 +162,7 @@ class Facts:
         default_factory=dict[tuple[str, str], list[Acknowledged]]
     )
     passed: dict[str, Passed] = field(default_factory=dict[str, Passed])
+    unverifiable: dict[Unverifiable, int] = field(default_factory=dict[Unverifiable, int])
     metered: set[str] = field(default_factory=set[str])
     claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
     out_of_time: OutOfTime | None = None
@@ -255,6 +258,7 @@ class LogReplay:
         """Return what the entries fed so far show, whether or not they end well."""
         self.facts.standing = self._judge.standing()
         self.facts.passed = self._judge.passed()
+        self.facts.unverifiable = self._judge.unverifiable()
         return self.facts
 
     def would_admit(self, envelope: Envelope) -> Outcome:

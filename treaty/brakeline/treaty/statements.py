@@ -24,6 +24,7 @@ from typing import Annotated, Literal, Self, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
+from brakeline.treaty.counting import Precision, Purpose
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.errors import DocumentError, StatementError
 from brakeline.treaty.oversight import (
@@ -145,7 +146,11 @@ class MeterRef(Model):
 
 
 class UsageLine(Model):
-    """Chip time of one workload and activity in a period, and what is known of it."""
+    """Chip time of one workload and activity in a period, and what is known of it.
+
+    ``purpose`` is what the compute was spent on, in the words of counting profiles, where the activity does not say
+    enough (inference that makes training data); ``precision`` is the format that most of its operations were done in.
+    """
 
     workload: Identifier
     activity: Activity
@@ -159,6 +164,8 @@ class UsageLine(Model):
     code: Digest | None = None
     data: Digest | None = None
     meter: MeterRef | None = None
+    purpose: Purpose | None = None
+    precision: Precision | None = None
 
 
 class Table(Model):

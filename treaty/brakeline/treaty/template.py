@@ -223,7 +223,9 @@ idle_watts = 75
 h100_equivalent = { numerator = 1, denominator = 1 }
 source = "NVIDIA H100 data sheet: 989 TFLOP/s dense BF16, 700 W; idle watts measured by the parties"
 
-# How training compute is counted. "free" takes what is reported under either method.
+# How training compute is counted: which lines, in which precision, and what makes a modification of somebody's model a
+# new model. "free" counts all that is reported; "eu-gpai", "miri", "us-eo14110" and "sb53" count as those texts do
+# (docs/spec/rules.md, threshold). Where a line states both methods of counting, the larger counts.
 [counting]
 profile = "free"
 margin = { numerator = 30, denominator = 100 }   # the two methods of counting may differ by this much

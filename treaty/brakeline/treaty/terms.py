@@ -29,7 +29,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Silence: TypeAlias = Literal["continue", "stop"]
 Severity: TypeAlias = Literal["note", "discrepancy", "referral"]
 ThirdPartyKind: TypeAlias = Literal["meter", "provider", "vendor", "inspector", "evaluator"]
-CountingProfile: TypeAlias = Literal["free"]
+CountingProfile: TypeAlias = Literal["free", "eu-gpai", "miri", "us-eo14110", "sb53"]
+"""How compute is counted; equal, word for word, to ``counting.ProfileName``."""
 ActivityName: TypeAlias = Literal["training", "inference", "evaluation", "other", "maintenance", "idle", "unattributed"]
 """The closed list of activities (docs/spec/statements.md); equal, word for word, to ``statements.Activity``."""
 

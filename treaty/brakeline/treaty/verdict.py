@@ -25,6 +25,7 @@ from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, 
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.reconcile.reporting import Due, due_periods, reporting
 from brakeline.treaty.replay import Facts
+from brakeline.treaty.rules.board import Unverifiable
 
 _GRAVEST_FIRST = (Severity.REFERRAL, Severity.DISCREPANCY, Severity.NOTE)
 _COMPLETENESS = frozenset({"imbalance", "missing-period", "late"})
@@ -185,6 +186,15 @@ def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
         )
 
 
+def _unverifiable(logs: Logs) -> Mapping[Unverifiable, int]:
+    """Return what rules could not judge, by the log that shows most of each."""
+    most: dict[Unverifiable, int] = {}
+    for facts in logs.parts:
+        for key, number in facts.unverifiable.items():
+            most[key] = max(most.get(key, 0), number)
+    return most
+
+
 def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tuple[Level, ...]:
     if not logs.parts:
         nothing = "No log could be read, so nothing can be said."
@@ -194,11 +204,13 @@ def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tupl
     undecided = sum(1 for item in due if item.timing is Timing.UNKNOWN)
     reported = sum(1 for item in due if logs.digests(item.site, item.period))
     metered = {site for facts in logs.parts for site in facts.metered}
+    unknown = sum(_unverifiable(logs).values())
     correct = Level(
         "run-correct",
         "contradicted" if content else "not contradicted",
-        f"Findings that contradict what was declared: {len(content)}. Evidence that is in no log was not weighed.",
-        {"findings": len(content)},
+        f"Findings that contradict what was declared: {len(content)}. Evidence that is in no log was not weighed. "
+        f"Figures that a rule in force needed and nobody stated: {unknown}.",
+        {"findings": len(content), "unverifiable": unknown},
     )
     complete = Level(
         "run-complete",

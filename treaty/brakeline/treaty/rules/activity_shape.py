@@ -107,7 +107,7 @@ class ActivityShape:
         sums: PageSums, books: Books, activity: Activity, shape: str, excess: int, figures: Mapping[str, object]
     ) -> None:
         named = {"activity": activity, "shape": shape, **figures}
-        sums.put(books, (activity, shape), Measured(excess, books.digest, named))
+        sums.put(books, (activity, shape), Measured(excess, named))
 
     def _with(self, books: Books, lines: Sequence[BookLine], figure: str) -> list[BookLine]:
         """Return the *lines* that state *figure*; the others are counted as unverifiable."""

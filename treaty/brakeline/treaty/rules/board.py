@@ -5,7 +5,8 @@ that no longer stands (docs/spec/findings.md). The board is that bookkeeping and
 and take away findings under keys of their own, :meth:`Board.due` says what must be logged now. What a rule cannot
 judge, because a figure is unknown, is no finding: it is counted (:meth:`Board.unknown`) and reported beside them.
 
-It keeps the findings that stand, and a number for each rule, author and reason.
+It keeps the findings that stand, and a number for each rule, author and reason; rules keep their own past in its
+columns (:mod:`brakeline.treaty.rules.columns`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple, Protocol
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity, Withdrawn
 from brakeline.treaty.rules.books import Said
+from brakeline.treaty.rules.columns import Columns
 from brakeline.treaty.terms import RuleTerms
 
 MAX_CITED = 64
@@ -41,8 +43,9 @@ class Unverifiable(NamedTuple):
 class Board:
     """What stands, by key. Keys are the rules' own: any hashable that names one possible finding."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, columns: Columns | None = None) -> None:
+        """Start empty; *columns* is where rules keep what they must remember of the past."""
+        self.columns = Columns() if columns is None else columns
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
         self._unknown: Counter[Unverifiable] = Counter()

@@ -17,36 +17,28 @@ Source: E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from itertools import islice
+from typing import Literal, NamedTuple, TypeAlias
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import PERMILLE, Said
+from brakeline.treaty.rules.columns import Column
 from brakeline.treaty.rules.excursions import Excursions, Standing
 from brakeline.treaty.statements import Evidence
 from brakeline.treaty.terms import RuleTerms
 
-
-class _Reading(NamedTuple):
-    """Joules of one period, and the digest of the statement that says so."""
-
-    joules: int
-    digest: str
+_Reading: TypeAlias = tuple[int, str]
+"""Joules of one period, and the digest of the statement that says so."""
 
 
-_Better: TypeAlias = Callable[[_Reading, _Reading], _Reading]
-
-
-@dataclass(slots=True)
-class _Site:
+class _Site(NamedTuple):
     """What is known of a site, by period; ``sums`` has the periods for which both figures are known."""
 
     sums: Excursions
-    metered: dict[int, _Reading] = field(default_factory=dict[int, _Reading])
-    attested: dict[int, _Reading] = field(default_factory=dict[int, _Reading])
+    metered: Column[_Reading]
+    attested: Column[_Reading]
 
 
 class EnergyGap:
@@ -68,45 +60,48 @@ class EnergyGap:
         """Take a figure in, and carry the sum on from its period."""
         evidence, books = said.statement.predicate, said.books
         if books is not None:
-            site = self._site(books.site)
-            reading = _Reading(sum(line.joules or 0 for line in books.lines), books.digest)
-            self._note(books.site, site, site.attested, books.period, reading, max)
+            attested = sum(line.joules or 0 for line in books.lines), books.digest
+            self._note(books.site, "attested", books.period, attested)
         elif isinstance(evidence, Evidence):
             period = self._grid.index_of(evidence.start, evidence.end)
-            if period is None:  # refused at admission
-                return
-            site = self._site(evidence.site)
-            reading = _Reading(evidence.joules.value, said.statement.digest)
-            self._note(evidence.site, site, site.metered, period, reading, min)
+            if period is not None:  # else refused at admission
+                self._note(evidence.site, "metered", period, (evidence.joules.value, said.statement.digest))
 
     def _site(self, name: str) -> _Site:
-        return self._sites.setdefault(name, _Site(Excursions(self._limit)))
+        site = self._sites.get(name)
+        if site is None:
+            columns = self._board.columns
+            site = self._sites[name] = _Site(Excursions(columns, self._limit), columns.new(), columns.new())
+        return site
 
-    def _note(
-        self, name: str, site: _Site, table: dict[int, _Reading], period: int, reading: _Reading, better: _Better
-    ) -> None:
-        """Enter *reading* where it is *better* than what is known, and bring S up to date from *period* on."""
-        before = table.get(period)
-        table[period] = reading if before is None else better(before, reading)
-        metered, attested = site.metered.get(period), site.attested.get(period)
-        if table[period] == before or metered is None or attested is None:
+    def _note(self, name: str, side: Literal["metered", "attested"], period: int, reading: _Reading) -> None:
+        """Enter *reading* where it is better for the site than what is known, and bring S up to date."""
+        site = self._site(name)
+        table, other = (site.metered, site.attested) if side == "metered" else (site.attested, site.metered)
+        before, opposite = table.get(period), other.get(period)
+        if before is not None and (reading >= before if side == "metered" else reading <= before):
             return
-        explained = attested.joules * self._pue.numerator
-        excess = (metered.joules - self._k) * self._scale - (PERMILLE + self._share) * explained
+        table.put(period, reading)
+        if opposite is None:
+            return
+        metered, attested = (reading, opposite) if side == "metered" else (opposite, reading)
+        explained = attested[0] * self._pue.numerator
+        excess = (metered[0] - self._k) * self._scale - (PERMILLE + self._share) * explained
         for standing in site.sums.put(period, excess):
             key = ("energy-gap", name, standing.period)
             self._board.put(key, self._finding(name, site, standing) if standing.rose else None)
 
     def _finding(self, name: str, site: _Site, standing: Standing) -> Finding:
-        at = standing.period
-        periods = site.sums.since_zero(at, MAX_CITED // 2)
+        cited: list[str] = []
+        for period, _, _ in islice(site.sums.excursion(standing.period), MAX_CITED // 2):
+            cited += [reading[1] for table in (site.metered, site.attested) if (reading := table.get(period))]
+        metered, attested = site.metered.get(standing.period), site.attested.get(standing.period)
         figures = {
-            "metered_joules": site.metered[at].joules,
-            "attested_joules": site.attested[at].joules,
+            "metered_joules": metered[0] if metered else 0,
+            "attested_joules": attested[0] if attested else 0,
             "sum_joules": standing.total // self._scale,
             "k_joules": self._k,
             "k_permille": self._share,
             "h_joules": self._terms.integer("h_joules"),
         }
-        cited = [table[period].digest for period in periods for table in (site.metered, site.attested)]
-        return make(self._terms, name, period=at, statements=cited, figures=figures)
+        return make(self._terms, name, period=standing.period, statements=cited, figures=figures)

@@ -5,78 +5,92 @@ what is forgiven in it. A *rise* is a period in which S passes ``limit`` from be
 period. :mod:`brakeline.treaty.statistics.page` is the test itself and its source; this is the incremental form that
 rules share. Exact integers, in whatever unit the rule scales to.
 
-Keeps one integer pair a period. A figure for the newest period costs one step; one for an earlier period recomputes
-from there until the sum is 0 and as it was.
+Keeps x, S and a note of the rule's (what a finding shows of the period) for each period, in a
+:class:`~brakeline.treaty.rules.columns.Column`. A figure for the newest period costs one step; one for an earlier
+period recomputes from there until the sum is 0 and as it was.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+from brakeline.treaty.rules.columns import Column, Columns, Value
+
+Row: TypeAlias = tuple[int, int, Value]
+"""x, S after it, and the rule's note."""
 
 
 class Standing(NamedTuple):
-    """What a period shows now: S after it, and whether it rose above the limit there."""
+    """What a period shows now: S after it, whether it rose above the limit there, and the rule's note."""
 
     period: int
     total: int
     rose: bool
+    note: Value
 
 
-@dataclass(slots=True)
 class Excursions:
-    """One series. *limit* is never negative; periods may come in any order and change."""
+    """One series. Periods may come in any order, change, and go."""
 
-    limit: int
-    _periods: list[int] = field(default_factory=list[int])
-    _excess: list[int] = field(default_factory=list[int])
-    _sums: list[int] = field(default_factory=list[int])
+    __slots__ = ("_limit", "_newest", "_rows", "_total")
 
-    def put(self, period: int, excess: int) -> list[Standing]:
+    def __init__(self, columns: Columns, limit: int) -> None:
+        """Start without a figure; *limit* is 0 or more."""
+        self._limit = limit
+        self._rows: Column[Row] = columns.new()
+        self._newest, self._total = -1, 0  # the newest period with a figure, and S after it
+
+    def get(self, period: int) -> tuple[int, Value] | None:
+        """Return what *period* measured, and its note; None where it has no figure."""
+        row = self._rows.get(period)
+        return None if row is None else (row[0], row[2])
+
+    def put(self, period: int, excess: int, note: Value = ()) -> list[Standing]:
         """Let *period* measure *excess*; return what every period shows whose standing this may have changed.
 
-        >>> series = Excursions(limit=5)
+        >>> series = Excursions(Columns(), limit=5)
         >>> series.put(0, 4), series.put(2, 3)[0].rose
-        ([Standing(period=0, total=4, rose=False)], True)
+        ([Standing(period=0, total=4, rose=False, note=())], True)
         >>> [standing.total for standing in series.put(1, -9)]
         [0, 3]
         """
-        place = bisect_left(self._periods, period)
-        if place == len(self._periods) or self._periods[place] != period:
-            self._periods.insert(place, period)
-            self._excess.insert(place, excess)
-            self._sums.insert(place, -1)
-        else:
-            self._excess[place] = excess
-        return list(self._carry_on(place))
+        if period > self._newest:
+            before, self._total, self._newest = self._total, max(0, self._total + excess), period
+            self._rows.put(period, (excess, self._total, note))
+            return [Standing(period, self._total, before <= self._limit < self._total, note)]
+        row = self._rows.get(period)
+        self._rows.put(period, (excess, -1 if row is None else row[1], note))
+        return list(self._carry_on(period))
 
     def drop(self, period: int) -> list[Standing]:
         """Forget the figure of *period*, which has one; return what later periods show, and *period* without a rise."""
-        place = bisect_left(self._periods, period)
-        del self._periods[place], self._excess[place], self._sums[place]
-        return [Standing(period, 0, rose=False), *self._carry_on(place)]
+        self._rows.drop(period)
+        if period == self._newest:
+            last = next(self._rows.before(period), None)
+            self._newest, self._total = (-1, 0) if last is None else (last[0], last[1][1])
+        return [Standing(period, 0, rose=False, note=()), *self._carry_on(period)]
 
-    def get(self, period: int) -> int | None:
-        """Return what *period* measured, None where it has no figure."""
-        place = bisect_left(self._periods, period)
-        return self._excess[place] if place < len(self._periods) and self._periods[place] == period else None
+    def excursion(self, period: int) -> Iterator[tuple[int, int, Value]]:
+        """Yield (period, x, note) from *period*, which has a figure, back to the first since S was last 0."""
+        row = self._rows.get(period)
+        if row is not None:
+            yield period, row[0], row[2]
+        for at, (excess, total, note) in self._rows.before(period):
+            if total == 0:
+                return
+            yield at, excess, note
 
-    def since_zero(self, period: int, most: int) -> list[int]:
-        """Return the periods since S was last 0, up to *period*, which has a figure; the newest *most* of them."""
-        last = bisect_left(self._periods, period)
-        first = last
-        while first > 0 and self._sums[first - 1] > 0 and last - first + 1 < most:
-            first -= 1
-        return self._periods[first : last + 1]
-
-    def _carry_on(self, place: int) -> Iterator[Standing]:
-        before = self._sums[place - 1] if place else 0
-        for at in range(place, len(self._periods)):
-            total = max(0, before + self._excess[at])
-            same, self._sums[at] = self._sums[at] == total, total
-            yield Standing(self._periods[at], total, before <= self.limit < total)
-            if same and total == 0:  # what follows stands on this 0, as before
+    def _carry_on(self, period: int) -> Iterator[Standing]:
+        last = next(self._rows.before(period), None)
+        before = 0 if last is None else last[1][1]
+        for at, (excess, was, note) in self._rows.since(period):
+            total = max(0, before + excess)
+            if total != was:
+                self._rows.put(at, (excess, total, note))
+            yield Standing(at, total, before <= self._limit < total, note)
+            if at == self._newest:
+                self._total = total
+            if total == was == 0:  # what follows stands on this 0, as before
                 return
             before = total

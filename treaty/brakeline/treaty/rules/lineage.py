@@ -7,6 +7,8 @@ run's own lab count; only when there are none, all of them.
 
 What belongs together depends on the set of lines alone: joining is a union, descent is looked up when it is asked for.
 Not judgement: no figures here (:mod:`brakeline.treaty.rules.threshold` has them). Chains of parents may be circular.
+
+Keeps: the names, code and data, parents and models of every run, however many lines it has.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from brakeline.treaty.statements import UsageLine
 
@@ -30,7 +32,9 @@ class Run:
 
 
 class Placed(NamedTuple):
-    """Where a line belongs: its run, the runs found to be the same (their numbers end), whether descent may change."""
+    """Where a line belongs: its run, the runs found to be the same (their numbers end), whether its name or descent may
+    have changed.
+    """
 
     run: int
     joined: Set[int]
@@ -38,6 +42,8 @@ class Placed(NamedTuple):
 
 
 _NONE: frozenset[int] = frozenset()
+_Named: TypeAlias = tuple[str | None, str | None, tuple[str, ...] | None, str | None]
+"""Code, data, parents and model that a line names."""
 
 
 class Lineages:
@@ -50,6 +56,7 @@ class Lineages:
         self._by_key: dict[tuple[str, ...], int] = {}
         self._makers: defaultdict[str, set[int]] = defaultdict(set)
         self._takers: defaultdict[str, set[int]] = defaultdict(set)
+        self._last: dict[tuple[str, str], _Named] = {}
 
     def __getitem__(self, run: int) -> Run:
         """Return what is known of *run*, which must not have been joined to another."""
@@ -64,9 +71,10 @@ class Lineages:
 
     def place(self, lab: str, line: UsageLine) -> Placed:
         """Return the run of *line*, made or joined as the line says."""
-        known = self._by_key.get((lab, line.workload))
-        if known is not None and line.code is None and line.parents is None and line.model_out is None:
-            return Placed(self.find(known), _NONE, restructured=False)  # most lines: they add nothing to what is known
+        named: _Named = line.code, line.data, line.parents, line.model_out
+        if self._last.get((lab, line.workload)) == named:  # most lines: they add nothing to what is known
+            return Placed(self.find(self._by_key[lab, line.workload]), _NONE, restructured=False)
+        self._last[lab, line.workload] = named
         keys: list[tuple[str, ...]] = [(lab, line.workload)]
         if line.code is not None and line.data is not None:
             keys.append((lab, line.code, line.data))
@@ -77,6 +85,7 @@ class Lineages:
         for key in keys:
             self._by_key[key] = run
         kept = self._runs[run]
+        renamed = line.workload < kept.workload
         kept.workload = min(kept.workload, line.workload)
         parents = set(line.parents or ()) - kept.parents
         models = {line.model_out} - kept.models if line.model_out is not None else set[str]()
@@ -86,7 +95,7 @@ class Lineages:
             self._takers[model].add(run)
         for model in models:
             self._makers[model].add(run)
-        return Placed(run, set(same[1:]), bool(same[1:] or parents or models))
+        return Placed(run, set(same[1:]), bool(same[1:] or renamed or parents or models))
 
     def named(self) -> Iterator[tuple[str, str, int]]:
         """Yield (lab, workload, run) for every name of a workload."""
@@ -94,15 +103,8 @@ class Lineages:
             if len(key) == 2:
                 yield key[0], key[1], self.find(run)
 
-    def ancestry(self, run: int) -> set[int]:
-        """Return *run* and every run it descends from."""
-        return self._reach({run}, self._parents)
-
-    def with_descendants(self, runs: Iterable[int]) -> set[int]:
-        """Return *runs* and every run that may descend from one of them."""
-        return self._reach(set(runs), self._children)
-
-    def _parents(self, run: int) -> set[int]:
+    def parents(self, run: int) -> set[int]:
+        """Return the runs that *run* descends from directly."""
         found: set[int] = set()
         for model in self._runs[run].parents:
             makers = {self.find(maker) for maker in self._makers.get(model, ())}
@@ -110,8 +112,41 @@ class Lineages:
             found |= own or makers
         return found
 
+    def ancestry(self, run: int) -> set[int]:
+        """Return *run* and every run it descends from."""
+        return self._reach({run}, self.parents)
+
+    def descendants(self, run: int) -> set[int]:
+        """Return *run* and every run that descends from it."""
+        return self._reach({run}, lambda item: {child for child in self._children(item) if item in self.parents(child)})
+
+    def with_descendants(self, runs: Iterable[int]) -> set[int]:
+        """Return *runs* and every run that descends from one of them, or would if others did not claim its parents."""
+        return self._reach(set(runs), self._children)
+
+    def ancestors_first(self, runs: Set[int]) -> list[int]:
+        """Return *runs* so that each stands after those of them that it descends from, as far as no circle forbids."""
+        order: list[int] = []
+        seen: set[int] = set()
+        for run in runs if len(runs) > 1 else ():
+            stack = [(run, False)]
+            while stack:
+                item, done = stack.pop()
+                if done:
+                    order.append(item)
+                elif item not in seen:
+                    seen.add(item)
+                    stack.append((item, True))
+                    stack += [(parent, False) for parent in self.parents(item) & runs if parent not in seen]
+        return order or list(runs)
+
+    def circle(self, run: int) -> set[int]:
+        """Return *run* and every run that descends from it and from which it descends."""
+        return self.descendants(run) & self.ancestry(run) if self._children(run) else {run}
+
     def _children(self, run: int) -> set[int]:
-        return {self.find(taker) for model in self._runs[run].models for taker in self._takers.get(model, ())}
+        models = self._runs[run].models
+        return {self.find(taker) for model in models for taker in self._takers.get(model, ())} if models else set()
 
     @staticmethod
     def _reach(start: set[int], step: Callable[[int], set[int]]) -> set[int]:

@@ -54,7 +54,7 @@ class MethodGap:
         figures = {"activity": activity, "hardware_flop": hardware, "model_flop": model}
         whole, part = self._margin.denominator, self._margin.denominator - self._margin.numerator
         for low, excess in (("model", part * hardware - whole * model), ("hardware", part * model - whole * hardware)):
-            self._sums.put(books, (activity, low), Measured(excess, books.digest, {**figures, "low": low}))
+            self._sums.put(books, (activity, low), Measured(excess, {**figures, "low": low}))
 
     def _count_unknown(self, books: Books, line: BookLine) -> None:
         if line.flop is not None:

@@ -41,4 +41,4 @@ class Muf:
         lost = sum(line.peak_mflop for line in books.lines if line.activity is Activity.UNATTRIBUTED)
         excess = lost * PERMILLE - books.peak_mflop * self._share
         figures = {"unattributed_flop": lost // MILLI, "capacity_flop": books.peak_mflop // MILLI}
-        self._sums.put(books, (), Measured(excess, books.digest, figures))
+        self._sums.put(books, (), Measured(excess, figures))

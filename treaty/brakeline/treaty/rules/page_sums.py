@@ -8,18 +8,20 @@ Where several versions of a site's books speak of one period, the largest x coun
 largest digest): a second version cannot take a figure back. A finding cites the books of the periods with x > 0 since
 S was last 0, the newest 64 of the newest 1,024 periods, its own among them.
 
-Keeps: per series and period x; for periods with x > 0 also the figures shown and the digest of the books.
+Keeps: per series and period x and S; for periods with x > 0 also the figures shown and the digest of the books. All of
+it in columns (:mod:`brakeline.treaty.rules.columns`), so that memory holds only the newest periods.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, cast
 
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import Books
+from brakeline.treaty.rules.columns import Value
 from brakeline.treaty.rules.excursions import Excursions, Standing
 from brakeline.treaty.terms import RuleTerms
 
@@ -32,12 +34,10 @@ class Measured(NamedTuple):
 
     Attributes:
         excess: x, scaled by the rule to an integer.
-        digest: of the books.
         figures: name -> what a finding says of the period.
     """
 
     excess: int
-    digest: str
     figures: Mapping[str, object]
 
 
@@ -59,47 +59,43 @@ class SumTerms(NamedTuple):
     constants: Mapping[str, object]
 
 
-@dataclass(slots=True)
-class _Series:
-    sums: Excursions
-    shown: dict[int, Measured] = field(default_factory=dict[int, Measured])
-
-
 class PageSums:
-    """The series of one test of one rule."""
+    """The series of one test of one rule. The note of a period with x > 0: digest of the books, name, figure, ..."""
 
     def __init__(self, test: SumTerms, board: Board) -> None:
         """Sum as *test* says; findings go on *board*."""
         self._test = test
         self._board = board
-        self._series: dict[tuple[str, ...], _Series] = {}
+        self._series: dict[tuple[str, ...], Excursions] = {}
 
     def put(self, books: Books, series: tuple[str, ...], measured: Measured) -> None:
         """Take in what *books* show in *series* (names that tell it from others of the same site and test)."""
         key = (books.site, *series)
-        kept = self._series.get(key)
-        if kept is None:
-            kept = self._series[key] = _Series(Excursions(self._test.limit))
-        before = kept.sums.get(books.period)
-        if before is not None and (before, self._digest(kept, books.period)) >= measured[:2]:
+        sums = self._series.get(key)
+        if sums is None:
+            sums = self._series[key] = Excursions(self._board.columns, self._test.limit)
+        before = sums.get(books.period)
+        if before is not None and (before[0], _digest(before[1])) >= (measured.excess, books.digest):
             return
+        note: Value = ()
         if measured.excess > 0:
-            kept.shown[books.period] = measured
-        for standing in kept.sums.put(books.period, measured.excess):
-            finding = self._finding(books.site, kept, standing) if standing.rose else None
+            note = (books.digest, *(str(item) for pair in measured.figures.items() for item in pair))
+        for standing in sums.put(books.period, measured.excess, note):
+            finding = self._finding(books.site, sums, standing) if standing.rose else None
             self._board.put((self._test.terms.rule, self._test.total, key, standing.period), finding)
 
-    @staticmethod
-    def _digest(kept: _Series, period: int) -> str:
-        shown = kept.shown.get(period)
-        return "" if shown is None else shown.digest
-
-    def _finding(self, site: str, kept: _Series, standing: Standing) -> Finding:
-        periods = kept.sums.since_zero(standing.period, _LOOKED_AT)
-        cited = [kept.shown[period].digest for period in periods if period in kept.shown]
+    def _finding(self, site: str, sums: Excursions, standing: Standing) -> Finding:
+        looked_at = islice(sums.excursion(standing.period), _LOOKED_AT)
+        cited = islice((_digest(note) for _, excess, note in looked_at if excess > 0), MAX_CITED)
+        _, *shown = cast("tuple[str, ...]", standing.note)
         figures = {
-            **kept.shown[standing.period].figures,
+            **dict(zip(shown[::2], shown[1::2], strict=True)),
             self._test.total: standing.total // self._test.scale,
             **self._test.constants,
         }
-        return make(self._test.terms, site, period=standing.period, statements=cited[-MAX_CITED:], figures=figures)
+        return make(self._test.terms, site, period=standing.period, statements=cited, figures=figures)
+
+
+def _digest(note: Value) -> str:
+    """Return the digest in a note; "" where nothing was noted."""
+    return cast("tuple[str, ...]", note)[0] if note else ""

@@ -2,37 +2,43 @@
 
 Sees: one run under one workload name at several sites of a lab, over any number of periods; a run continued under
 another name with the same code and data; a model trained from parents, whose compute (and their parents') counts too.
-Cannot see: compute that was never booked, or booked under an activity that the threshold does not count; parents that
-the books do not name; a lineage hidden by changing name, code and data at once.
-Arithmetic (:mod:`brakeline.treaty.rules.lineage` says what a run is and whose compute counts): per site and period the
-largest sum over the versions of its books; the finding names the first period in which the sum of all periods up to it
-exceeds the line. Later periods do not change it. A run that descends from one that already passed the line is covered
-by that finding. FLOP of a line: the larger of both counting methods, and never less than ``presumed_permille`` / 1000
-of what its chips could do (rounded down): a figure left out, or made small, counts as that.
-Figures: ``threshold``, ``line_flop``, ``total_flop`` (up to that period), ``workload`` (the first name, sorted),
-``lineage_statements`` (books counted; the newest 64 are cited). About the lab; the article is the threshold's own.
+Cannot see: compute that was never booked, or booked as something that does not count; parents that the books do not
+name; a lineage hidden by changing name, code and data at once.
+Arithmetic (:mod:`brakeline.treaty.rules.lineage` says what a run is and whose compute counts,
+:mod:`brakeline.treaty.rules.counted` how many FLOP a line counts for under the treaty's profile): per site and period
+the largest sum over the versions of its books; the finding names the first period in which the sum of all periods up to
+it exceeds the line. Later periods do not change it. A run that descends from one that already passed the line is
+covered by that finding.
+Modifications: where the profile says which part of the original's compute makes a modification a new model, a run that
+descends from other labs' runs and spent no more than that part is nobody's new model and is left alone; one that spent
+more is not covered by what the other labs' runs passed.
+Figures: ``threshold``, ``profile``, ``line_flop``, ``total_flop`` (up to that period), ``workload`` (the first name,
+sorted), ``lineage_statements`` (books counted; the newest 64 are cited). About the lab; the article is the threshold's
+own. A line that counts and states no FLOP, where the treaty presumes none, is unverifiable (``flop-absent``).
+Keeps: per run a number; per site, workload and period what was booked, in columns. Judging a statement looks at the
+runs that it books to and those that descend from them; only a lineage that may have passed is added up.
 Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and the guidelines on it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple, TypeAlias
 
+from brakeline.treaty.counting import passes_share
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
+from brakeline.treaty.quantities import Flop
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
-from brakeline.treaty.rules.books import MILLI, PERMILLE, Said
+from brakeline.treaty.rules.books import Books, Said
+from brakeline.treaty.rules.columns import Column
+from brakeline.treaty.rules.counted import Counted
 from brakeline.treaty.rules.lineage import Lineages
 from brakeline.treaty.terms import RuleTerms, Threshold
 
-Slot: TypeAlias = tuple[int, str]
-"""A period and a site."""
 Passed: TypeAlias = dict[tuple[str, str], int]
 """(Lab, workload) -> the period in which its lineage passed a threshold."""
-Versions: TypeAlias = dict[bytes, int]
-"""Statement digest -> FLOP that this version of a slot's books gives to a run."""
 
 
 class ThresholdRule:
@@ -40,9 +46,13 @@ class ThresholdRule:
 
     def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
         """Judge by every threshold of *document*."""
-        self._presumed = terms.integer("presumed_permille")
+        self._counted = Counted(document.counting.profile, terms.integer("presumed_permille"))
+        self._rule = terms.rule
+        self._board = board
         self._runs = Lineages()
-        self._lines = [_Line(threshold, terms, board, self._runs) for threshold in document.thresholds]
+        self._versions = _Versions(board)
+        shared = _Shared(terms, board, self._runs, self._versions, self._counted)
+        self._lines = [_Line(threshold, shared) for threshold in document.thresholds]
 
     def add(self, said: Said) -> None:
         """Book every line to its run, then judge the runs it touched and what descends from them."""
@@ -50,28 +60,75 @@ class ThresholdRule:
         if books is None:
             return
         touched: set[int] = set()
-        restructured = False
-        slot, digest = (books.period, books.site), bytes.fromhex(books.digest)
+        restructured: set[int] = set()
         for line in books.lines:
             run, joined, changed = self._runs.place(books.lab, line.source)
-            flop = max(line.flop or 0, line.peak_mflop * self._presumed // (MILLI * PERMILLE))
-            if not flop and not changed:
-                continue
-            touched.add(run)
-            restructured |= changed
+            if changed:
+                restructured.add(run)
+                for threshold in self._lines:
+                    threshold.join(run, joined)
+            counting = [item for item in self._lines if self._counted.counts(line, item.terms.activities)]
+            flop = self._counted.flop(line) if counting else 0
+            if flop is None:
+                self._board.unknown(self._rule, books.site, "flop-absent")
+            elif flop:
+                touched.add(run)
+                version = self._versions.number(books)
+                for threshold in counting:
+                    threshold.book(run, books, line.workload, version, flop)
+        touched, restructured = ({self._runs.find(run) for run in runs} for runs in (touched, restructured))
+        if touched or restructured:
             for threshold in self._lines:
-                threshold.join(run, joined)
-                if flop and line.activity in threshold.terms.activities:
-                    threshold.book(run, slot, digest, flop)
-        if touched:
-            current = {self._runs.find(run) for run in touched}
-            for threshold in self._lines:
-                threshold.judge(current, None if restructured else books.period)
+                threshold.judge(touched, restructured, books.period)
 
     def passed(self) -> dict[str, Passed]:
         """Return, by threshold, which workloads' lineages have passed it, and in which period."""
         named = sorted(self._runs.named())
         return {line.terms.name: line.passed(named) for line in self._lines}
+
+
+class _Versions:
+    """The versions of each site's books of a period, numbered as they came. Numbers stay inside."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._digests: dict[str, Column[tuple[bytes, ...]]] = {}
+
+    def number(self, books: Books) -> int:
+        """Return the number of this version of the books."""
+        column = self._digests.get(books.site)
+        if column is None:
+            column = self._digests[books.site] = self._board.columns.new()
+        digest, known = bytes.fromhex(books.digest), column.get(books.period) or ()
+        if digest not in known:
+            column.put(books.period, (*known, digest))
+            return len(known)
+        return known.index(digest)
+
+    def digest(self, site: str, period: int, number: int) -> bytes:
+        """Return the digest of a version that has a number."""
+        return (self._digests[site].get(period) or ())[number]
+
+
+class _Shared(NamedTuple):
+    """What all thresholds have in common."""
+
+    rule: RuleTerms
+    board: Board
+    runs: Lineages
+    versions: _Versions
+    counted: Counted
+
+
+class _Strand(NamedTuple):
+    """One workload at one site: by period, what each version of the books gives it.
+
+    A period's value is the FLOP of version 0, or (version, FLOP, version, FLOP, ...) where there are others.
+    """
+
+    site: str
+    workload: str
+    flop: Column[int | tuple[int, ...]]
 
 
 class _Passage(NamedTuple):
@@ -83,87 +140,136 @@ class _Passage(NamedTuple):
     cited: tuple[str, ...]
 
 
-class _Line:
-    """One threshold: FLOP by run, slot and version, and where lineages passed."""
+_SOMEWHERE = _Passage(-1, 0, 0, ())
+"""The passage of a lineage that holds another which passes: it passes as well, and nobody asks where."""
 
-    def __init__(self, terms: Threshold, rule: RuleTerms, board: Board, runs: Lineages) -> None:
+
+class _Line:
+    """One threshold: FLOP by run, and where lineages passed.
+
+    ``_own`` is what a run's strands were booked with, the largest version of each; ``_most`` is at least what the
+    whole lineage adds up to: kept up without walking it, and tightened whenever it is added up.
+    """
+
+    def __init__(self, terms: Threshold, shared: _Shared) -> None:
         self.terms = terms
-        self._rule = rule
-        self._board = board
-        self._runs = runs
-        self._booked: defaultdict[int, dict[Slot, Versions]] = defaultdict(dict)
-        self._at_most: defaultdict[int, int] = defaultdict(int)  # all versions together: cheap, and never too small
-        self._passages: dict[int, _Passage | None] = {}
+        self._limit = terms.flop.value
+        self._shared = shared
+        self._runs = shared.runs
+        self._strands: defaultdict[int, dict[tuple[str, str], _Strand]] = defaultdict(dict)
+        self._own: defaultdict[int, int] = defaultdict(int)
+        self._most: defaultdict[int, int] = defaultdict(int)
+        self._passages: dict[int, _Passage] = {}
 
     def join(self, run: int, joined: Set[int]) -> None:
-        """Let *run* take over what was booked to the runs that turned out to be the same."""
+        """Let *run* take over what was booked to the runs that turned out to be the same, and bound anew."""
         for other in joined:
-            for slot, versions in self._booked.pop(other, {}).items():
-                for digest, flop in versions.items():
-                    self.book(run, slot, digest, flop)
-            self._at_most.pop(other, None)
+            for key, strand in self._strands.pop(other, {}).items():
+                self._strands[run][key] = strand  # a workload of a site is in one run only, so nothing is overwritten
+            self._own[run] += self._own.pop(other, 0)
+            self._most.pop(other, None)
             self._passages.pop(other, None)
-            self._board.put((self.terms.name, other), None)
+            self._shared.board.put((self.terms.name, other), None)
+        self._most[run] = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
+        for item in self._runs.with_descendants({run}) - {run}:
+            self._most[item] += self._most[run]
 
-    def book(self, run: int, slot: Slot, digest: bytes, flop: int) -> None:
-        """Give *flop* to *run* in one version of a slot's books."""
-        versions = self._booked[run].setdefault(slot, {})
-        versions[digest] = versions.get(digest, 0) + flop
-        self._at_most[run] += flop
+    def book(self, run: int, books: Books, workload: str, version: int, flop: int) -> None:
+        """Give *flop* to a workload of *run* in one version of a period's books."""
+        strands = self._strands[run]
+        strand = strands.get((books.site, workload))
+        if strand is None:
+            strand = _Strand(books.site, workload, self._shared.board.columns.new())
+            strands[books.site, workload] = strand
+        before = _versions(strand.flop.get(books.period))
+        after = {**before, version: before.get(version, 0) + flop}
+        plain = after.keys() == {0}
+        strand.flop.put(books.period, after[0] if plain else tuple(n for pair in after.items() for n in pair))
+        more = max(after.values()) - max(before.values(), default=0)
+        self._own[run] += more
+        for item in self._runs.descendants(run) if more else ():
+            self._most[item] += more
 
-    def judge(self, touched: set[int], period: int | None) -> None:
-        """Judge *touched* and what descends from them; *period* is where figures were added, None if descent changed.
+    def judge(self, touched: Set[int], restructured: Set[int], period: int) -> None:
+        """Judge what figures of *period* were added to, and all whose descent may have changed.
 
         A lineage that passed in an earlier period passed there still, so it is not added up again.
         """
-        affected = self._runs.with_descendants(touched)
+        changed = self._runs.with_descendants(restructured)
+        affected = self._runs.ancestors_first(self._runs.with_descendants(touched | changed))
         for run in affected:
-            passage = self._passages.get(run)
-            if period is None or passage is None or passage.period >= period:
-                self._passages[run] = self._measure(run)
+            known = self._passages.pop(run, None)
+            if self._most[run] <= self._limit:
+                continue
+            if known is None or run in changed or known.period >= period:
+                known = _SOMEWHERE if self._passed_above(run) else self._measure(run)
+            if known is not None:
+                self._passages[run] = known
         for run in affected:
-            self._board.put((self.terms.name, run), self._finding(run))
+            self._shared.board.put((self.terms.name, run), self._finding(run))
 
     def passed(self, named: Iterable[tuple[str, str, int]]) -> Passed:
         """Return the period in which each of the *named* workloads' lineages passed; absent where it has not."""
-        passages = ((lab, workload, self._passages.get(run)) for lab, workload, run in named)
+        passages = ((lab, workload, self._where(run)) for lab, workload, run in named)
         return {(lab, workload): passage.period for lab, workload, passage in passages if passage is not None}
 
+    def _where(self, run: int) -> _Passage | None:
+        """Return where the lineage of *run* passed, added up if nobody has asked before."""
+        passage = self._passages.get(run)
+        if passage is _SOMEWHERE:
+            passage = self._passages[run] = self._measure(run) or _SOMEWHERE
+        return passage
+
+    def _passed_above(self, run: int, lab: str = "") -> bool:
+        """Say whether a run passed from which *run* descends (and which does not itself descend from *run*).
+
+        A lineage holds those of its parents, so only the nearest need be asked; *lab* asks for runs of that lab only.
+        """
+        circle = self._runs.circle(run)
+        above = {parent for item in circle for parent in self._runs.parents(item)} - circle
+        return any(parent in self._passages for parent in above if not lab or self._runs[parent].lab == lab)
+
     def _measure(self, run: int) -> _Passage | None:
-        ancestry = self._runs.ancestry(run)
-        if sum(self._at_most.get(item, 0) for item in ancestry) <= self.terms.flop.value:
-            return None
-        slots: defaultdict[Slot, defaultdict[bytes, int]] = defaultdict(lambda: defaultdict(int))
-        for item in ancestry:
-            for slot, versions in self._booked.get(item, {}).items():
-                for digest, flop in versions.items():
-                    slots[slot][digest] += flop
+        """Add the lineage of *run* up."""
+        slots: defaultdict[tuple[int, str], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for strand in self._lineage(run):
+            for period, value in strand.flop.since(0):
+                for version, flop in _versions(value).items():
+                    slots[period, strand.site][version] += flop
         total = 0
-        counted: list[str] = []
+        counted: list[tuple[int, str, bytes]] = []
         passed: int | None = None
-        for slot in sorted(slots):
-            if passed is not None and slot[0] > passed:
+        for (period, site), versions in sorted(slots.items()):
+            if passed is not None and period > passed:
                 break
-            flop, digest = max((flop, digest) for digest, flop in slots[slot].items())
+            flop, digest = max((flop, self._shared.versions.digest(site, period, n)) for n, flop in versions.items())
             total += flop
-            counted.append(digest.hex())
-            if total > self.terms.flop.value:
-                passed = slot[0]
-        return None if passed is None else _Passage(passed, total, len(counted), tuple(counted[-MAX_CITED:]))
+            counted.append((period, site, digest))
+            if total > self._limit:
+                passed = period
+        if passed is None:
+            self._most[run] = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
+            return None
+        return _Passage(passed, total, len(counted), tuple(digest.hex() for *_, digest in counted[-MAX_CITED:]))
+
+    def _lineage(self, run: int) -> Iterator[_Strand]:
+        for item in self._runs.ancestry(run):
+            yield from self._strands.get(item, {}).values()
 
     def _finding(self, run: int) -> Finding | None:
-        passage = self._passages.get(run)
-        if passage is None or self._covered(run):
+        passage = None if run not in self._passages or self._excused(run) else self._where(run)
+        if passage is None:
             return None
         figures = {
             "threshold": self.terms.name,
+            "profile": self._shared.counted.profile.name,
             "line_flop": self.terms.flop,
             "total_flop": passage.flop,
             "workload": self._runs[run].workload,
             "lineage_statements": passage.statements,
         }
         return make(
-            self._rule,
+            self._shared.rule,
             self._runs[run].lab,
             period=passage.period,
             statements=passage.cited,
@@ -171,9 +277,26 @@ class _Line:
             article=self.terms.article,
         )
 
-    def _covered(self, run: int) -> bool:
-        """Say whether a run passed from which *run* descends (and which does not itself descend from *run*)."""
-        return any(
-            self._passages.get(other) is not None and run not in self._runs.ancestry(other)
-            for other in self._runs.ancestry(run) - {run}
-        )
+    def _excused(self, run: int) -> bool:
+        """Say whether a run above covers *run*, or it is a modification of other labs' runs, too small to be new."""
+        lab, part = self._runs[run].lab, self._shared.counted.profile.modification
+        if part is None:
+            return self._passed_above(run)
+        spent = original = 0
+        for item in self._runs.ancestry(run):
+            if self._runs[item].lab == lab:
+                spent += self._own.get(item, 0)
+            else:
+                original += self._own.get(item, 0)
+        if original and not passes_share(Flop(spent), Flop(original), part):
+            return True
+        return self._passed_above(run, lab)
+
+
+def _versions(value: int | tuple[int, ...] | None) -> dict[int, int]:
+    """Return version -> FLOP of what a strand holds of a period."""
+    if value is None:
+        return {}
+    if isinstance(value, int):
+        return {0: value}
+    return dict(zip(value[::2], value[1::2], strict=True))

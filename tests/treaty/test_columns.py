@@ -1,0 +1,54 @@
+"""Columns hold exactly what was put, wherever it lies, and keep little of it in memory."""
+
+from __future__ import annotations
+
+import pytest
+from brakeline.treaty.rules import columns
+from brakeline.treaty.rules.columns import SPAN, Column, Columns, MemoryArchive
+from hypothesis import given
+from hypothesis import strategies as st
+
+PERIODS = st.integers(0, 6 * SPAN)
+STEPS = st.lists(st.tuples(st.sampled_from(["put", "drop", "get"]), st.integers(0, 3), PERIODS), max_size=60)
+
+
+class CountingArchive(MemoryArchive):
+    """Knows how much it holds."""
+
+    def held(self) -> int:
+        return len(self._kept)
+
+
+@given(STEPS)
+def test_columns_are_dictionaries(steps: list[tuple[str, int, int]]) -> None:
+    archive = CountingArchive()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "OPEN", 2)  # of four columns, two at most stay open
+        made: Columns = Columns(archive)
+        four: list[Column[tuple[int, str]]] = [made.new() for _ in range(4)]
+        model: list[dict[int, tuple[int, str]]] = [{} for _ in four]
+        for number, (action, which, period) in enumerate(steps):
+            if action == "put":
+                value = 10**30 * number, f"digest {number}"
+                four[which].put(period, value)
+                model[which][period] = value
+            elif action == "drop" and period in model[which]:
+                four[which].drop(period)
+                del model[which][period]
+            assert four[which].get(period) == model[which].get(period)
+        for column, kept in zip(four, model, strict=True):
+            assert list(column.since(0)) == sorted(kept.items())
+            for edge in (0, 1, SPAN, 3 * SPAN + 7):
+                assert list(column.since(edge)) == sorted(item for item in kept.items() if item[0] >= edge)
+                back = sorted((item for item in kept.items() if item[0] < edge), reverse=True)
+                assert list(column.before(edge)) == back
+    assert archive.held() <= 4 * 7, "a stretch is in the archive once"
+
+
+def test_a_value_may_be_put_while_its_column_is_read() -> None:
+    column: Column[int] = Columns().new()
+    for period in range(3 * SPAN):
+        column.put(period, period)
+    for period, value in column.since(5):
+        column.put(period, value + 1)
+    assert [value for _, value in column.since(0)] == [*range(5), *range(6, 3 * SPAN + 1)]

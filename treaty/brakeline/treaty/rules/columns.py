@@ -1,0 +1,163 @@
+"""Columns: one small value a period, kept exactly, in memory that does not grow with the length of the log.
+
+What it is: the container in which rules keep what they must remember of the past (figures by period, digests to cite).
+A rule must answer for the *set* of statements, so it may never forget a period: somebody may still sign a second
+version of it. But old periods are hardly ever looked at again. A column keeps the stretch of periods that it wrote
+last as a dictionary; older stretches are packed and handed to an :class:`Archive`. So memory holds what is live, the
+archive holds the past, and reading it back is exact. What it is not: a database. Nothing outlives the judge that made
+it, and nothing here knows what the values mean.
+
+    columns = Columns()                  # or Columns(archive) with an archive on disk
+    column = columns.new()
+    column.put(3, (10, b"digest"))
+    column.get(3)
+"""
+
+from __future__ import annotations
+
+import marshal
+import zlib
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+
+SPAN = 64
+"""Periods of a stretch."""
+OPEN = 4096
+"""Columns that keep a stretch unpacked; beyond them the one that was written longest ago is packed."""
+
+Value: TypeAlias = "int | str | bytes | tuple[Value, ...]"
+V = TypeVar("V", bound=Value)
+
+
+class Archive(Protocol):
+    """Where packed stretches go. Handles are the archive's own; every one is used until it is dropped."""
+
+    def put(self, data: bytes) -> int:
+        """Keep *data*; return its handle."""
+
+    def get(self, handle: int) -> bytes:
+        """Return what was put under *handle*."""
+
+    def drop(self, handle: int) -> None:
+        """*handle* will not be asked for again."""
+
+
+class MemoryArchive:
+    """Packed stretches in memory: for logs that fit, and where nothing else is given."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._kept: dict[int, bytes] = {}
+        self._next = 0
+
+    def put(self, data: bytes) -> int:
+        """Keep *data*; return its handle."""
+        self._next += 1
+        self._kept[self._next] = data
+        return self._next
+
+    def get(self, handle: int) -> bytes:
+        """Return what was put under *handle*."""
+        return self._kept[handle]
+
+    def drop(self, handle: int) -> None:
+        """Forget *handle*."""
+        del self._kept[handle]
+
+
+class Columns:
+    """Makes columns over one archive, and decides which of them stay open."""
+
+    def __init__(self, archive: Archive | None = None) -> None:
+        """Pack into *archive*, by default in memory."""
+        self.archive: Archive = MemoryArchive() if archive is None else archive
+        self._open: OrderedDict[int, Column[Value]] = OrderedDict()
+
+    def new(self) -> Column[V]:
+        """Return an empty column."""
+        return Column(self)
+
+    def opened(self, column: Column[V]) -> None:
+        """Note that *column* was written."""
+        key = id(column)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return
+        self._open[key] = cast("Column[Value]", column)  # keeps it alive, so that its id stays its own
+        if len(self._open) > OPEN:
+            self._open.popitem(last=False)[1].pack()
+
+
+class Column(Generic[V]):
+    """Values by period, in any order of arrival. Periods are 0 or more; values are made of int, str, bytes, tuple."""
+
+    __slots__ = ("_changed", "_columns", "_hot", "_number", "_numbers", "_packed")
+
+    def __init__(self, columns: Columns) -> None:
+        """Start empty; made by :meth:`Columns.new`."""
+        self._columns = columns
+        self._hot: dict[int, V] = {}
+        self._number = -1
+        self._changed = False
+        self._numbers: list[int] = []
+        self._packed: dict[int, int] = {}
+
+    def get(self, period: int) -> V | None:
+        """Return the value of *period*, None when it has none."""
+        return self._stretch(period // SPAN).get(period)
+
+    def put(self, period: int, value: V) -> None:
+        """Let *period* have *value*."""
+        self._open(period // SPAN)[period] = value
+
+    def drop(self, period: int) -> None:
+        """Let *period*, which has a value, have none."""
+        del self._open(period // SPAN)[period]
+
+    def since(self, period: int) -> Iterator[tuple[int, V]]:
+        """Yield (period, value) from *period* on, in order. Values of periods already yielded may be put meanwhile."""
+        for number in self._numbers[bisect_left(self._numbers, period // SPAN) :]:
+            stretch = self._stretch(number)
+            for at in sorted(item for item in stretch if item >= period):
+                yield at, stretch[at]
+
+    def before(self, period: int) -> Iterator[tuple[int, V]]:
+        """Yield (period, value) from the last one before *period* back to the first."""
+        for number in reversed(self._numbers[: bisect_left(self._numbers, period // SPAN + 1)]):
+            stretch = self._stretch(number)
+            for at in sorted((item for item in stretch if item < period), reverse=True):
+                yield at, stretch[at]
+
+    def pack(self) -> None:
+        """Hand the open stretch to the archive."""
+        if self._changed:
+            known = self._packed.pop(self._number, None)
+            if known is not None:
+                self._columns.archive.drop(known)
+            self._packed[self._number] = self._columns.archive.put(zlib.compress(marshal.dumps(self._hot), 1))
+        self._hot, self._number, self._changed = {}, -1, False
+
+    def _stretch(self, number: int) -> dict[int, V]:
+        """Return a stretch to read: the open one itself, or what its packed form unpacks to."""
+        if number == self._number:
+            return self._hot
+        handle = self._packed.get(number)
+        if handle is None:
+            return {}
+        # our own bytes, made by this process: nothing that anybody sent is unmarshalled
+        return cast("dict[int, V]", marshal.loads(zlib.decompress(self._columns.archive.get(handle))))  # noqa: S302
+
+    def _open(self, number: int) -> dict[int, V]:
+        """Return the stretch *number* to write."""
+        if number != self._number:
+            stretch = self._stretch(number)
+            self.pack()
+            self._hot, self._number = stretch, number
+            place = bisect_left(self._numbers, number)
+            if place == len(self._numbers) or self._numbers[place] != number:
+                insort(self._numbers, number)
+        self._changed = True
+        self._columns.opened(self)
+        return self._hot
