@@ -16,6 +16,7 @@ from brakeline.ledger.vkey import TYPE_LOG, TYPE_STATEMENT, TYPE_WITNESS, VKey
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope, pae
 from brakeline.treaty.statements import (
+    Acknowledgement,
     ChipCount,
     ChipTime,
     Enrolment,
@@ -26,6 +27,7 @@ from brakeline.treaty.statements import (
     Scope,
     Serials,
     Statement,
+    StoppedWorkload,
     Table,
     Usage,
     UsageLine,
@@ -83,6 +85,7 @@ def terms(**changes: JsonValue) -> JsonObject:
         ("missing-period", "discrepancy", {}),
         ("late", "note", {}),
         ("brake-breach", "referral", {}),
+        ("resume-mismatch", "referral", {}),
         ("unacknowledged-order", "discrepancy", {}),
         ("verifier-conduct", "referral", {}),
     ]
@@ -239,6 +242,17 @@ class Author:
                     "table": Table(root=hashlib.sha256(b"rows").hexdigest(), rows=CHIPS),
                     "lines": lines,
                 }
+            ),
+            advance=advance,
+        )
+
+    def acknowledge(
+        self, order: Envelope, *workloads: StoppedWorkload, at: int = START, advance: bool = True
+    ) -> Envelope:
+        """As a site: an order seen, and stopped on, *at* an instant (Unix ms)."""
+        return self.say(
+            Acknowledgement.model_validate(
+                {**self.position(), "order": order.digest, "seen_at": at, "stopped_at": at, "workloads": workloads}
             ),
             advance=advance,
         )

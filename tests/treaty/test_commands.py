@@ -199,7 +199,7 @@ def test_signatures_add_up_until_the_treaty_is_what_admission_takes(world: Path,
     assert statement.subject[0].digest.sha256 == pin
     shown = as_json(run("treaty", "show", out, "--require-complete", "--format", "json"))
     assert shown["digest"] == pin
-    assert len(typed("list[object]", shown["rules"])) == 14
+    assert len(typed("list[object]", shown["rules"])) == 15
     assert "Witness policy of verifier.party-a.example" in run("treaty", "show", out).stdout
 
 

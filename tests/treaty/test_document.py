@@ -224,6 +224,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "missing-period",
         "late",
         "brake-breach",
+        "resume-mismatch",
         "unacknowledged-order",
         "verifier-conduct",
     }

@@ -12,7 +12,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LOG_RULES, LogJudge
 from brakeline.treaty.rule_table import RULES
-from brakeline.treaty.statements import Statement, UsageLine
+from brakeline.treaty.statements import Statement, StoppedWorkload, UsageLine
 from brakeline.treaty.strictjson import JsonObject, JsonValue
 from hypothesis import given
 from hypothesis import strategies as st
@@ -394,7 +394,8 @@ def test_two_versions_of_a_period_count_once_by_the_larger(fast: TreatyDocument)
 def _crowd() -> list[Statement]:
     """Statements of two sites and a meter that make every rule fire, some of them more than once."""
     treaty = cast.document()
-    said: list[Envelope] = []
+    pause = cast.order(treaty)
+    said: list[Envelope] = [pause]
     meter = Author(cast.METER, treaty)
     for number, name in enumerate((cast.SITE, cast.OTHER_SITE)):
         author = Author(name, treaty)
@@ -411,6 +412,9 @@ def _crowd() -> list[Statement]:
             if period == 2:
                 changed = run(4 * 10**14, workload="run-2", joules="10")
                 said.append(books(author, inventory, period, changed, rest=number == 0))
+        for resumed in (None, digest("other weights")):
+            stop = StoppedWorkload(workload="run-0", step=7, freeze=digest("frozen weights"), resumed=resumed)
+            said.append(author.acknowledge(pause, stop))
     return [cast.read(item) for item in said]
 
 

@@ -157,7 +157,7 @@ class _Story:
         }
         self._site: list[str] = []
         self._add_statements()
-        self.envelopes = {name: self._seal_envelope(name) for name in self.payloads}
+        self.envelopes = {name: self._seal_envelope(name, payload) for name, payload in self.payloads.items()}
         self.entries = self._entries()
 
     def _predicate(self, name: str, value: Mapping[str, JsonValue]) -> Predicate:
@@ -188,16 +188,19 @@ class _Story:
         order = self._add("order", _order())
         stop: JsonObject = {"order": order, "seen_at": START + 5_000, "stopped_at": START + 5_400}
         freeze = hashlib.sha256(b"weights and optimiser state").hexdigest()
-        works: list[JsonValue] = [{"workload": "char-lm", "step": 412, "freeze": freeze}]
+        times: JsonObject = {"agreed_at": START + 5_020, "ceased_at": START + 5_400, "durable_at": START + 6_100}
+        works: list[JsonValue] = [{"workload": "char-lm", "step": 412, "freeze": freeze, **times}]
         self._site.append(self._add("acknowledgement", {**self._chain(), **stop, "workloads": works}))
 
-    def _seal_envelope(self, name: str) -> Envelope:
-        payload = self.payloads[name]
+    def _signers_of(self, name: str) -> list[tuple[str, str]]:
+        return self.signers[name.partition("-")[0]]
+
+    def _seal_envelope(self, name: str, payload: bytes) -> Envelope:
         return Envelope(
             payload,
             tuple(
                 RawSignature(_vkey(holder, purpose).keyid, _signer(holder, purpose).sign(pae(payload)))
-                for holder, purpose in self.signers[name]
+                for holder, purpose in self._signers_of(name)
             ),
         )
 
@@ -239,11 +242,13 @@ class _Story:
         return [self._envelope_case(name) for name in self.envelopes]
 
     def _envelope_case(self, name: str) -> JsonObject:
-        envelope = self.envelopes[name]
+        return self._case_of(name, self.envelopes[name])
+
+    def _case_of(self, name: str, envelope: Envelope) -> JsonObject:
         return {
             "name": name,
             "payload": envelope.payload.decode(),
-            "signers": [{"holder": holder, "purpose": purpose} for holder, purpose in self.signers[name]],
+            "signers": [{"holder": holder, "purpose": purpose} for holder, purpose in self._signers_of(name)],
             "pae": envelope.pae().decode(),
             "body_hex": envelope.to_body().hex(),
             "dsse_json": envelope.to_dsse_json().decode(),
@@ -286,7 +291,8 @@ class _Story:
         }
 
     def order_cases(self) -> list[JsonObject]:
-        """The order on its whole way: statement, envelope, entry."""
+        """The order on its whole way: statement, envelope, entry; and one to slow down, which is in no log."""
+        slow = self._seal_envelope("order-slow", encode_statement(self._predicate("order", _slow())))
         entry = next(entry for entry in self.entries if entry.body == self.envelopes["order"].to_body())
         return [
             {
@@ -295,7 +301,13 @@ class _Story:
                 "digest": self.envelopes["order"].digest,
                 "quorum": self.document.quorum.orders,
                 "entry": _entry_case(entry),
-            }
+            },
+            {
+                **self._case_of("order-slow", slow),
+                "treaty": self.pin,
+                "digest": slow.digest,
+                "quorum": self.document.quorum.orders,
+            },
         ]
 
 
@@ -333,6 +345,17 @@ def _order() -> dict[str, JsonValue]:
         "exercise": False,
         "lifts": [],
         "nonce": "000102030405060708090a0b0c0d0e0f",
+    }
+
+
+def _slow() -> dict[str, JsonValue]:
+    return {
+        **_order(),
+        "kind": "slow",
+        "scope": {"who": [PARTIES[0], SITE], "activities": ["training", "other"], "above": "significant-run"},
+        "ceiling": {"numerator": 1, "denominator": 4},
+        "reason": "vectors: runs above the line slow down to a quarter",
+        "lifts": [hashlib.sha256(b"an order before").hexdigest()],
     }
 
 

@@ -196,6 +196,11 @@ severity = "referral"
 article = "Article 20: orders are obeyed"
 
 [[rule]]
+rule = "resume-mismatch"
+severity = "referral"
+article = "Article 22: training goes on from what was frozen"
+
+[[rule]]
 rule = "unacknowledged-order"
 severity = "discrepancy"
 article = "Article 21: orders are acknowledged"

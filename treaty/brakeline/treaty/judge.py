@@ -25,6 +25,7 @@ from brakeline.treaty.rules.imbalance import Imbalance
 from brakeline.treaty.rules.method_gap import MethodGap
 from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
+from brakeline.treaty.rules.resume_mismatch import ResumeMismatch
 from brakeline.treaty.rules.threshold import Passed, ThresholdRule
 from brakeline.treaty.statements import Statement
 
@@ -38,6 +39,7 @@ LOG_RULES: dict[str, type[LogRule]] = {
     "method-gap": MethodGap,
     "muf": Muf,
     "energy-gap": EnergyGap,
+    "resume-mismatch": ResumeMismatch,
 }
 """Rule identifier -> its class; the identifiers are those of scope "log" in :mod:`brakeline.treaty.rule_table`."""
 

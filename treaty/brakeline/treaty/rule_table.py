@@ -151,6 +151,13 @@ _ROWS = (
         ),
     ),
     RuleRow(
+        "resume-mismatch",
+        "log",
+        "training went on after an order from weights other than those it was frozen with, or a freeze commitment was "
+        "put in afterwards",
+        "whether the frozen weights were the trained ones; a run that goes on under another name",
+    ),
+    RuleRow(
         "missing-period",
         "reconcile",
         "fewer than f + 1 logs ever had a site's books of a period, though its deadline has passed",
@@ -165,7 +172,7 @@ _ROWS = (
     RuleRow(
         "brake-breach",
         "reconcile",
-        "a site booked compute in the scope of an order that bound it",
+        "a site booked more compute in the scope of an order that bound it than the order left",
         "compute that was not booked",
     ),
     RuleRow(

@@ -140,6 +140,18 @@ def _energy_gap(finding: Finding, figures: Figures) -> str:
     )
 
 
+def _resume(_finding: Finding, figures: Figures) -> str:
+    if figures["act"] == "commitment":
+        return (
+            f"committed to {figures['commitments']} states of {figures['workload']}, of which {figures['stopped']} "
+            f"programs had stopped on the order {figures['order'][:16]}..."
+        )
+    return (
+        f"went on with {figures['workload']} from the state {figures['resumed'][:16]}..., which is not what it was "
+        f"frozen with ({figures['frozen'][:16]}...), under the order {figures['order'][:16]}..."
+    )
+
+
 def _missing(finding: Finding, figures: Figures) -> str:
     held = f"{figures['logs']} of the {figures['needed']} logs needed have them"
     return f"the books of {_when(finding)} are missing: {held}, and the deadline has passed"
@@ -207,6 +219,7 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "missing-period": _missing,
     "late": _late,
     "brake-breach": _breach,
+    "resume-mismatch": _resume,
     "unacknowledged-order": _unacknowledged,
     "verifier-conduct": _conduct,
 }

@@ -259,6 +259,7 @@ _SEVERITY = {
     "equivocation": "referral",
     "threshold": "referral",
     "brake-breach": "referral",
+    "resume-mismatch": "referral",
     "verifier-conduct": "referral",
     "late": "note",
 }
