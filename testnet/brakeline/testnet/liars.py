@@ -3,78 +3,81 @@
 It is the verifier's own code with one dishonest part put in from outside; the verifier has no switch for any of this.
 All else stays as it is: it speaks gRPC and HTTP, witnesses its peers, mirrors them, and signs what it does.
 
-============  =======================================================================================================
-act           what it does
-============  =======================================================================================================
-omission      says that it mirrored its peers' logs, and never lets a statement of one author into its own
-backdating    dates its entries ``--lag-ms`` before the truth, whatever its witnesses' cosignatures say
-misjudging    leaves out of its log every finding that its rules reach
-fork          when the file ``lie`` appears in its folder, shows another history from then on: its own, in which no
-              site has ever reported
-============  =======================================================================================================
+==========  ========================================================================================================
+act         what it does
+==========  ========================================================================================================
+omission    says that it mirrored its peers' logs, and never lets a statement of the author ``--about`` into its own
+backdating  dates its entries ``--lag-ms`` before the truth, whatever its witnesses' cosignatures say
+hiding      leaves out of its log every finding that its rules reach
+slander     writes one finding that no rule reaches, about the site ``--about``
+fork        keeps two histories under one name and one key. The second, in which no lab has ever said anything, stands
+            at ``--face``; the witness of the verifier ``--fooled`` is asked to cosign that one and never sees the first
+==========  ========================================================================================================
+
+Forking and omitting start as dishonest as they go on: both histories grow from entry 0, and both are append-only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from brakeline.ledger.checkpoint import Checkpoint, add_signatures, cosign, sign_checkpoint
-from brakeline.ledger.entry import Entry, Kind, first_previous
+from brakeline.ledger.entry import Kind
 from brakeline.ledger.errors import BrakelineError
-from brakeline.ledger.export import write_file
-from brakeline.ledger.serve import LogServer
-from brakeline.ledger.serve import run as serve
-from brakeline.ledger.source import CHECKPOINT
-from brakeline.ledger.tiles import TILE_WIDTH, encode_bundle, entries_path
-from brakeline.ledger.treebuilder import TileBuilder
+from brakeline.ledger.policy import quorum_policy
 from brakeline.treaty.admission import NotYet
-from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.judge import LogJudge
-from brakeline.treaty.logbody import Heartbeat, parse_heartbeat
-from brakeline.treaty.statements import Usage, parse_statement
-from brakeline.verifier.config import Config, load_config
+from brakeline.treaty.logbody import Heartbeat
+from brakeline.treaty.rules.board import make
+from brakeline.treaty.statements import Inventory, Statement, parse_statement
+from brakeline.verifier.clients import HttpWitness, OwnWitness
+from brakeline.verifier.config import Config
+from brakeline.verifier.http import HttpServer, Pages, make_app, origin_hashes
 from brakeline.verifier.intake import Outcome, Submission
-from brakeline.verifier.keys import Signers, Terms, load_signers, load_terms
+from brakeline.verifier.keys import Signers, Terms
 from brakeline.verifier.loop import Committed
+from brakeline.verifier.metrics import Metrics
+from brakeline.verifier.publish import Publication, Publisher, Signed
 from brakeline.verifier.server import VerifierServer, run, unix_ms
-from brakeline.verifier.state import LogState
+from brakeline.verifier.state import Judge, LogState
 from brakeline.verifier.storage import Storage
+from brakeline.verifier.witness import Witness
+from brakeline.verifier.witness_store import WitnessStore
 
-LIE = "lie"
-"""The file that makes a forking verifier fork."""
+ACTS = ("omission", "backdating", "hiding", "slander", "fork")
 OTHER = "other-history"
-POLL_S = 0.1
+"""The folder of a forking verifier's second history."""
+_NEVER = NotYet("parent-unknown", "the statement's parent is not in this log")
 
 
 class Deaf(LogState):
-    """A log that treats every statement of one author as if it had never come."""
+    """A log that treats every statement of one author (``""``: of all authors) as if it had never come."""
 
     about = ""
 
     def commit(self, batches: Sequence[Sequence[Submission]], heartbeat: Heartbeat | None) -> Committed:
         """Commit what others signed; everything of the author is *not yet*, for ever."""
-        heard = [[item for item in batch if not self._is_about(item)] for batch in batches]
+        heard = [[item for item in batch if not self._unheard(item)] for batch in batches]
         committed = super().commit(heard, heartbeat)
         outcomes: list[list[Outcome]] = []
         for batch, answers in zip(batches, committed.outcomes, strict=True):
             left = iter(answers)
-            never = NotYet("parent-unknown", "the statement's parent is not in this log")
-            outcomes.append([never if self._is_about(item) else next(left) for item in batch])
+            outcomes.append([_NEVER if self._unheard(item) else next(left) for item in batch])
         return Committed(outcomes, committed.signed, committed.announced, committed.findings)
 
-    def _is_about(self, item: Submission) -> bool:
+    def _unheard(self, item: Submission) -> bool:
         try:
             authored = parse_statement(item.envelope.payload).authored
         except BrakelineError:
             return False
-        return authored is not None and authored.author == self.about
+        return authored is not None and self.about in ("", authored.author)
 
 
 class Omitting(VerifierServer):
@@ -102,7 +105,7 @@ class Backdating(VerifierServer):
         return None if current is None else current.note.decode("utf-8")
 
 
-class Silent(LogJudge):
+class Hiding(LogJudge):
     """Judges, and keeps every finding to itself."""
 
     def heartbeat(self) -> list[bytes]:
@@ -111,99 +114,174 @@ class Silent(LogJudge):
         return []
 
 
-class Turned(Exception):
-    """The moment has come from which a forking verifier shows its other history."""
+class Slandering(LogJudge):
+    """Judges, and says once of a site that has declared its chips that it booked none of their time."""
+
+    def __init__(self, document: TreatyDocument, about: str) -> None:
+        """Slander *about*."""
+        super().__init__(document)
+        self._document = document
+        self._about = about
+        self._inventory = ""
+        self._chip_class = ""
+        self._said = False
+
+    def add(self, index: int, kind: Kind, statement: Statement | None) -> None:
+        """Take the entry at *index* in, and note the site's inventory."""
+        super().add(index, kind, statement)
+        said = None if statement is None else statement.predicate
+        if statement is not None and isinstance(said, Inventory) and said.author == self._about:
+            self._inventory = statement.digest
+            self._chip_class = said.chips[0].chip_class
+
+    def heartbeat(self) -> list[bytes]:
+        """Return what is due and, once, what is not."""
+        due = super().heartbeat()
+        terms = self._document.rule("imbalance")
+        if self._said or not self._inventory or terms is None:
+            return due
+        self._said = True
+        figures = {"class": self._chip_class, "booked_chip_ms": 0, "due_chip_ms": 1}
+        invented = make(terms, self._about, period=0, statements=[self._inventory], figures=figures)
+        return sorted([*due, invented.body], key=lambda body: hashlib.sha256(body).digest())
+
+
+class TwoFaced(LogState):
+    """A log that keeps a second history behind its own, from the same submissions."""
+
+    def __init__(
+        self,
+        document: TreatyDocument,
+        storage: Storage,
+        judge: Callable[[TreatyDocument], Judge],
+        stamp: Callable[[int], int],
+        *,
+        other: LogState,
+        tell: Callable[[Signed], None],
+        embed: Callable[[], str | None],
+    ) -> None:
+        """Keep *other* too; *tell* is given each checkpoint of it, *embed* returns the one for its next heartbeat."""
+        super().__init__(document, storage, judge, stamp)
+        self._other = other
+        self._tell = tell
+        self._embed = embed
+
+    def commit(self, batches: Sequence[Sequence[Submission]], heartbeat: Heartbeat | None) -> Committed:
+        """Commit to both; answer with what the first says."""
+        committed = super().commit(batches, heartbeat)
+        beat = None if heartbeat is None else Heartbeat(checkpoint=self._embed(), mirrored=())
+        self._tell(self._other.commit(batches, beat).signed)
+        return committed
 
 
 class Forking(VerifierServer):
-    """An honest verifier until the file appears in its folder that makes it turn."""
+    """Two logs under one name and one key, each with readers and a witness of its own."""
+
+    face = ""
+    fooled = ""
+
+    def __init__(self, directory: Path, config: Config, terms: Terms, signers: Signers) -> None:
+        """Prepare both faces; they share the log's keys, and the witness that others ask."""
+        super().__init__(directory, config, terms, signers)
+        own, folder = terms.own, directory / OTHER
+        folder.mkdir(exist_ok=True)
+        self._other = Storage(folder, own.log_key, signers.log)
+        self._shown = Publication()
+        store = WitnessStore(folder / "witness.sqlite")
+        self._closes = (self._other.close, store.close)
+        mine = Witness(store, {own.origin: own.log_key}, own.witness_key, signers.witness, unix_ms)
+        self._accomplice = OwnWitness(mine)
+        self._second: Publisher | None = None
+        pages = Pages(
+            publication=self._shown,
+            tile=self._other.tile,
+            witness=self._witness,
+            origins=origin_hashes([verifier.origin for verifier in terms.document.verifiers]),
+            metrics=Metrics(),
+            trouble=lambda: "",
+        )
+        self._front = HttpServer(make_app(pages), self.face)
 
     async def start_log(self, peers: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Start as any verifier, and wait for the moment beside."""
-        addresses = await super().start_log(peers)
-        self._spawn(self._turn())
-        return addresses
+        """Start as any verifier, and show the second history beside."""
+        await self._front.start()
+        return await super().start_log(peers)
 
-    async def _turn(self) -> None:
-        while not (self._directory / LIE).exists():
-            await asyncio.sleep(POLL_S)
-        raise Turned
+    async def stop(self) -> None:
+        """End both faces. Once."""
+        if self._stopped:
+            return
+        await super().stop()
+        await self._front.stop()
+        for close in self._closes:
+            await asyncio.to_thread(close)
 
+    def _open_state(self, storage: Storage) -> LogState:
+        document, loop = self._terms.document, asyncio.get_running_loop()
 
-def show_other_history(directory: Path, on_ready: Callable[[str], None]) -> None:
-    """Serve, at the verifier's own address, its log without any books, linked and signed anew; until SIGTERM."""
-    config = load_config(directory)
-    terms = load_terms(directory, config)
-    signers = load_signers(directory, config, terms.own, None)
-    storage = Storage(directory, terms.own.log_key, signers.log)
-    try:
-        published = storage.published()
-        size = 0 if published is None else published.size
-        entries = [Entry.decode(data) for data in storage.sequencer.store.read_entries(0, size)]
-    finally:
-        storage.close()
-    other = without_books(terms.own.origin, entries)
-    write_history(directory / OTHER, other, terms, signers)
-    address = urlsplit(terms.own.url)
-    serve(LogServer(directory / OTHER, address.hostname or "", address.port or 80), on_ready)
+        def tell(signed: Signed) -> None:  # in the writer's thread
+            if self._second is not None:
+                loop.call_soon_threadsafe(self._second.offer, signed)
 
+        def embed() -> str | None:
+            return None if self._shown.current is None else self._shown.current.note.decode("utf-8")
 
-def without_books(origin: str, entries: Sequence[Entry]) -> list[Entry]:
-    """Return *entries* linked anew without any usage statement; heartbeats no longer embed the log's own past."""
-    other: list[Entry] = []
-    for entry in entries:
-        if entry.kind is Kind.STATEMENT and _is_usage(entry):
-            continue
-        previous = other[-1].digest if other else first_previous(origin)
-        body = entry.body
-        if entry.kind is Kind.HEARTBEAT:
-            body = Heartbeat(mirrored=parse_heartbeat(body).mirrored).body
-        other.append(replace(entry, index=len(other), previous=previous, body=body))
-    return other
+        judge, stamp = self._judge, self._guard.stamp
+        other = Deaf(document, self._other, judge, stamp)
+        return TwoFaced(document, storage, judge, stamp, other=other, tell=tell, embed=embed)
 
+    def _publisher(self, storage: Storage, others: list[HttpWitness]) -> Publisher:
+        fooled = self._terms.document.verifier(self.fooled)
+        if fooled is None:
+            raise ValueError(f"the treaty names no verifier {self.fooled!r} to be fooled")
+        own, believing = self._terms.own, [item for item in others if item.key == fooled.witness_key]
 
-def _is_usage(entry: Entry) -> bool:
-    return isinstance(parse_statement(Envelope.from_body(entry.body).payload).predicate, Usage)
+        async def proofs(old: int, new: int) -> list[bytes]:
+            return await asyncio.to_thread(self._other.consistency, old, new)
 
+        async def forget(_: Signed) -> None:
+            pass
 
-def write_history(directory: Path, entries: Sequence[Entry], terms: Terms, signers: Signers) -> None:
-    """Write *entries* as a log in tlog-tiles layout, signed, and cosigned by the verifier's own witness."""
-    builder = TileBuilder()
-    tiles = builder.extend([entry.leaf_hash for entry in entries]) | builder.partial()
-    for start in range(0, len(entries), TILE_WIDTH):
-        part = [entry.encode() for entry in entries[start : start + TILE_WIDTH]]
-        write_file(directory / entries_path(start // TILE_WIDTH, len(part)), encode_bundle(part))
-    for ref, data in tiles.items():
-        write_file(directory / ref.path, data)
-    own = terms.own
-    note = sign_checkpoint(Checkpoint(own.origin, len(entries), builder.root()), own.log_key, signers.log)
-    line = cosign(note, own.witness_key, signers.witness, unix_ms() // 1000)
-    write_file(directory / CHECKPOINT, add_signatures(note, [line]))
+        self._second = Publisher(
+            log_key=own.log_key,
+            policy=quorum_policy([own.log_key], [own.witness_key, fooled.witness_key], 2),
+            witnesses=[self._accomplice, *believing],
+            proofs=proofs,
+            publication=self._shown,
+            store=forget,
+            clock=self._guard,
+            metrics=Metrics(),
+            timeout=self._limits.cosign_timeout_ms / 1000,
+            grace=self._limits.cosign_grace_ms / 1000,
+        )
+        self._spawn(self._second.run())
+        return super()._publisher(storage, [item for item in others if item not in believing])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one lying verifier until SIGTERM."""
     parser = argparse.ArgumentParser(description="Run a verifier that lies (for tests and exercises).")
     parser.add_argument("--dir", type=Path, required=True)
-    parser.add_argument("--act", choices=["omission", "backdating", "misjudging", "fork"], required=True)
-    parser.add_argument("--about", default="", help="whose statements are omitted")
-    parser.add_argument("--lag-ms", type=int, default=8_000)
+    parser.add_argument("--act", choices=ACTS, required=True)
+    parser.add_argument("--about", default="", help="whose statements are omitted, or who is slandered")
+    parser.add_argument("--lag-ms", type=int, default=8_000, help="how far entries are dated back")
+    parser.add_argument("--face", default="", help="host:port where the second history of a fork is shown")
+    parser.add_argument("--fooled", default="", help="the verifier whose witness is asked to cosign the second history")
     options = parser.parse_args(argv)
     Omitting.about, Backdating.lag_ms = options.about, options.lag_ms
-
-    def make(directory: Path, config: Config, terms: Terms, signers: Signers) -> VerifierServer:
-        if options.act == "misjudging":
-            return VerifierServer(directory, config, terms, signers, judge=Silent)
-        kinds = {"omission": Omitting, "backdating": Backdating, "fork": Forking}
-        return kinds[options.act](directory, config, terms, signers)
+    Forking.face, Forking.fooled = options.face, options.fooled
+    makers: dict[str, Callable[[Path, Config, Terms, Signers], VerifierServer]] = {
+        "omission": Omitting,
+        "backdating": Backdating,
+        "hiding": partial(VerifierServer, judge=Hiding),
+        "slander": partial(VerifierServer, judge=partial(Slandering, about=options.about)),
+        "fork": Forking,
+    }
 
     def ready(addresses: object) -> None:
         print(json.dumps({"ready": addresses}), flush=True)
 
-    try:
-        run(options.dir, passphrase=None, on_ready=ready, make=make)
-    except Turned:
-        show_other_history(options.dir, ready)
+    run(options.dir, passphrase=None, on_ready=ready, make=makers[options.act])
     return 0
 
 

@@ -12,11 +12,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import uvicorn
 from brakeline.ledger.errors import BrakelineError, LedgerError
 from brakeline.ledger.serve import COMPRESS_FROM, takes_gzip
+from brakeline.verifier.config import split_address
+from brakeline.verifier.errors import VerifierError
 from brakeline.verifier.metrics import CONTENT_TYPE as METRICS_TYPE
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication
@@ -129,3 +134,64 @@ async def _bounded(request: Request) -> bytes | None:
 
 def _text(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(text + "\n", status, headers={**NO_STORE, **(headers or {})})
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: this process has one place that decides when to end."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class HttpServer:
+    """An application on an address, on a socket bound here so that port 0 and a taken port are both seen."""
+
+    def __init__(self, app: Starlette, address: str) -> None:
+        """Prepare to serve *app* at *address*, ``host:port``; nothing is bound yet."""
+        self._address = address
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                limit_concurrency=512,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=2,
+                ws="none",
+            )
+        )
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port that was bound, once started."""
+
+    async def start(self) -> int:
+        """Bind, serve, and return the port (``listen-http`` when it cannot be bound)."""
+        host, port = split_address(self._address)
+        try:
+            self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            raise VerifierError(
+                code="listen-http",
+                message="the HTTP address cannot be bound",
+                expected="a free local address",
+                found=f"{self._address}: {error.strerror}",
+                fix="stop the other process, or set listen.http in verifier.toml",
+            ) from None
+        self.port = int(self._socket.getsockname()[1])
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._task.done():
+            await asyncio.sleep(0.005)
+        return self.port
+
+    async def stop(self) -> None:
+        """End requests and close the socket."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        if self._socket is not None:
+            self._socket.close()

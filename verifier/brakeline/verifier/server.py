@@ -17,16 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 from brakeline.ledger import collector
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import client_source
@@ -38,9 +35,8 @@ from brakeline.verifier.clients import HttpWitness, OwnWitness, make_client
 from brakeline.verifier.clock import ClockGuard, ClockWatch
 from brakeline.verifier.config import Config, load_config, split_address
 from brakeline.verifier.desk import VerifierDesk
-from brakeline.verifier.errors import VerifierError
 from brakeline.verifier.guard import Guard
-from brakeline.verifier.http import Pages, make_app, origin_hashes
+from brakeline.verifier.http import HttpServer, Pages, make_app, origin_hashes
 from brakeline.verifier.intake import Submission
 from brakeline.verifier.keys import Signers, Terms, load_signers, load_terms
 from brakeline.verifier.loop import Committed, Feed, Writer
@@ -53,7 +49,6 @@ from brakeline.verifier.storage import Storage
 from brakeline.verifier.tls import IdentityCheck, certificate_days_left, roles_of, server_credentials
 from brakeline.verifier.witness import Witness
 from brakeline.verifier.witness_store import WitnessStore
-from starlette.applications import Starlette
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +88,7 @@ class VerifierServer:
         self.publication = Publication()
         self._embedded: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._http: _Http | None = None
+        self._http: HttpServer | None = None
         self._rpc: RpcServer | None = None
         self._writer: Writer | None = None
         self._feed = Feed()
@@ -130,7 +125,7 @@ class VerifierServer:
             trouble=self._trouble,
         )
         address = self._config.listen.http or _default_http(self._terms.own.url)
-        self._http = _Http(make_app(pages), address)
+        self._http = HttpServer(make_app(pages), address)
         port = await self._http.start()
         return f"http://{split_address(address)[0]}:{port}"
 
@@ -326,65 +321,6 @@ class VerifierServer:
 
     def _spawn(self, *runs: Coroutine[None, None, None]) -> None:
         self._tasks += [asyncio.create_task(run) for run in runs]
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: this process has one place that decides when to end."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave signals alone."""
-        yield
-
-
-class _Http:
-    """The HTTP server of one verifier, on a socket bound here so that port 0 and a taken port are both seen."""
-
-    def __init__(self, app: Starlette, address: str) -> None:
-        self._address = address
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                limit_concurrency=512,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=2,
-                ws="none",
-            )
-        )
-        self._socket: socket.socket | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.port = 0
-
-    async def start(self) -> int:
-        """Bind, serve, and return the port (``listen-http`` when it cannot be bound)."""
-        host, port = split_address(self._address)
-        try:
-            self._socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        except OSError as error:
-            raise VerifierError(
-                code="listen-http",
-                message="the HTTP address cannot be bound",
-                expected="a free local address",
-                found=f"{self._address}: {error.strerror}",
-                fix="stop the other process, or set listen.http in verifier.toml",
-            ) from None
-        self.port = int(self._socket.getsockname()[1])
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not self._task.done():
-            await asyncio.sleep(0.005)
-        return self.port
-
-    async def stop(self) -> None:
-        """End requests and close the socket."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
-        if self._socket is not None:
-            self._socket.close()
 
 
 def _default_http(url: str) -> str:
