@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from brakeline.node.meters import commands as meters_commands
 
 if TYPE_CHECKING:
     from brakeline.node.service import Node
     from brakeline.treaty.document import TreatyDocument
 
 app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is_help=True)
+app.add_typer(meters_commands.app)
 
 EXIT_MISTAKE = 3
 EXIT_INCOMPLETE = 4
