@@ -346,7 +346,7 @@ class LogCheck:
 
     def check_entry(self, index: int, now: int, kind: int, data: bytes) -> None:
         """Check what one entry says."""
-        need(1 <= kind <= 7 and (index or kind == 1), "kind", f"kind {kind} has no place here")
+        need(1 <= kind <= 7 and (index == 0) == (kind == 1), "kind", f"kind {kind} has no place here")
         if kind <= 2:
             return self.check_statement(index, now, kind, data)
         body = read_canonical(data)

@@ -6,6 +6,7 @@ wrong command line, is told apart by the usage text on standard error.
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ import typer
 if TYPE_CHECKING:
     from brakeline.audit.evidence.bundle import Bundle
     from brakeline.audit.report import AuditReport
+
+_OURSELVES = (sys.executable, "-c", "from brakeline.cli import main; main()", "audit", "answer-cases")
 
 app = typer.Typer(help="Recompute what logs say; trust nobody.", no_args_is_help=True)
 
@@ -184,6 +187,67 @@ def vectors(
 
     for path in write(out):
         typer.echo(str(path))
+
+
+@app.command(epilog="Example: brakeline audit cases --out docs/spec/conformance/cases")
+def cases(
+    out: Annotated[Path, typer.Option(help="Directory to write into; made if absent.")] = Path(
+        "docs/spec/conformance/cases"
+    ),
+) -> None:
+    """Write the conformance suite, one file a case, from fixed seeds (always the same bytes)."""
+    from brakeline.audit.conformance.case import write_cases
+    from brakeline.audit.conformance.conform import all_cases
+
+    paths = write_cases(all_cases(), out)
+    typer.echo(f"{len(paths)} cases in {out}")
+
+
+@app.command(
+    epilog="Example: brakeline audit conform --cases docs/spec/conformance/cases -- python examples/check_cases.py"
+)
+def conform(
+    command: Annotated[
+        list[str] | None, typer.Argument(help="The program to be put to the cases; this implementation by default.")
+    ] = None,
+    cases: Annotated[Path | None, typer.Option(help="A folder of cases; made anew by default.")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Only cases of these kinds.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
+) -> None:
+    """Put an implementation to the conformance suite (docs/spec/conformance/README.md has the contract).
+
+    Exit code 0: every case of a kind that it implements is answered rightly. 1: some are not; they are listed.
+    """
+    from brakeline.audit.conformance.case import read_cases
+    from brakeline.audit.conformance.conform import all_cases
+    from brakeline.audit.conformance.conform import conform as put
+
+    asked = all_cases() if cases is None else read_cases(cases)
+    asked = [case for case in asked if not kind or case.kind in kind]
+    answered = list(put(command or [*_OURSELVES], asked))
+    wrong = [item for item in answered if not item.right and not item.skipped]
+    skipped = sum(1 for item in answered if item.skipped)
+    if form is Format.JSON:
+        import json
+
+        rows = [
+            {"case": x.case.name, "expected": x.case.expect, "answered": x.said, "right": x.right} for x in answered
+        ]
+        typer.echo(json.dumps({"cases": rows, "wrong": len(wrong), "unsupported": skipped}, indent=1))
+    else:
+        for item in wrong:
+            typer.echo(f"{item.case.name}: {item.case.why}; expected {item.case.expect!r}, answered {item.said!r}")
+        right = len(answered) - len(wrong) - skipped
+        typer.echo(f"{right} of {len(answered)} answered rightly, {len(wrong)} wrongly, {skipped} not supported")
+    raise typer.Exit(1 if wrong else 0)
+
+
+@app.command("answer-cases", hidden=True)
+def answer_cases() -> None:
+    """Answer cases from standard input, one a line, as `conform` asks them."""
+    from brakeline.audit.conformance.conform import serve_answers
+
+    serve_answers(sys.stdin.buffer, sys.stdout)
 
 
 def _show(report: AuditReport, form: Format) -> None:
