@@ -53,8 +53,9 @@ soak: .venv/.dev  ## the long counts that CI samples
 proto: .venv/.dev  ## generate the code of the wire from proto/
 	$(BIN)/python tools/proto.py
 
-vectors: .venv/.dev  ## write the byte-exact vectors of docs/spec/vectors again
+vectors: .venv/.dev  ## write the vectors and the conformance cases of docs/spec again
 	$(BIN)/brakeline audit vectors --out docs/spec/vectors
+	$(BIN)/brakeline audit cases --out docs/spec/conformance/cases
 
 requirements: .venv/.dev  ## pin again what CI and releases install (needs uv on PATH)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal pyproject.toml -o requirements/base.txt
