@@ -45,7 +45,7 @@ SAMPLES: Mapping[str, JsonObject] = {
         "rows": [{"index": 1, "row": ROW, "proof": [digest("sibling")]}],
     },
     "reply": {"finding": digest("finding"), "text": "we mended it", "cites": [digest("usage")]},
-    "correction": {"corrects": digest("usage"), "replacement": digest("other"), "reason": "a meter was wrong"},
+    "correction": {"corrects": digest("usage"), "period": 0, "replacement": digest("other"), "reason": "tests"},
     "autonomy": {
         "period": 0, "written_by_models": HALF, "reviewed_by_people": HALF, "longest_unattended_ms": 60_000,
         "speed_up": {"numerator": 3, "denominator": 2},

@@ -14,8 +14,9 @@ from __future__ import annotations
 from brakeline.ledger.entry import Kind
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
+from brakeline.treaty.oversight import Correction
 from brakeline.treaty.rules.activity_shape import ActivityShape
-from brakeline.treaty.rules.board import Board, LogRule, Unverifiable
+from brakeline.treaty.rules.board import Board, BooksRule, LogRule, Unverifiable
 from brakeline.treaty.rules.books import BookReader
 from brakeline.treaty.rules.columns import Archive, Columns
 from brakeline.treaty.rules.energy_gap import EnergyGap
@@ -27,6 +28,7 @@ from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
 from brakeline.treaty.rules.resume_mismatch import ResumeMismatch
 from brakeline.treaty.rules.threshold import Passed, ThresholdRule
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Statement
 
 LOG_RULES: dict[str, type[LogRule]] = {
@@ -56,12 +58,13 @@ class LogJudge:
         """
         self._size = 0
         self._board = Board(Columns(archive))
-        self._reader = BookReader(document)
+        self._reader = BookReader(document, self._board.versions)
         self._rules = [
             rule(document, terms, self._board)
             for name, rule in LOG_RULES.items()
             if (terms := document.rule(name)) is not None
         ]
+        self._keep_books = [rule for rule in self._rules if isinstance(rule, BooksRule)]
 
     def add(self, index: int, kind: Kind, statement: Statement | None) -> None:
         """Take the entry at *index* in; *statement* is None for the log's own kinds, which no log rule reads.
@@ -79,6 +82,19 @@ class LogJudge:
         said = self._reader.said(statement)
         for rule in self._rules:
             rule.add(said)
+        correction = statement.predicate
+        if said.books is not None and self._board.versions.superseded(said.books.slot):
+            self._supersede(said.books.slot)
+        elif isinstance(correction, Correction):
+            slot = self._board.versions.supersede(correction.author, correction.period, correction.corrects)
+            if slot is not None:
+                self._supersede(slot)
+
+    def _supersede(self, slot: Slot) -> None:
+        """Let books count no more, in any rule."""
+        self._board.withdraw(self._board.versions.digest(slot))
+        for rule in self._keep_books:
+            rule.supersede(slot)
 
     def heartbeat(self) -> list[bytes]:
         """Return the bodies of the finding entries due directly after a heartbeat, in log order."""

@@ -215,12 +215,14 @@ class Correction(Authored):
     """A site supersedes books of its own, with a reason. Both stay: nothing is ever deleted.
 
     Attributes:
-        corrects: the usage statement that no longer counts.
+        corrects: the usage statement that no longer counts; it must be of the same site and of *period*.
+        period: of the books that are corrected.
         replacement: the usage statement that counts instead, of the same period; absent when none does.
     """
 
     author: SiteName
     corrects: Digest
+    period: Count
     replacement: Digest | None = None
     reason: Text
 

@@ -35,6 +35,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import MILLI, PERMILLE, BookLine, Books, Said
 from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
 
@@ -75,6 +76,11 @@ class ActivityShape:
         if Activity.TRAINING in lines:
             self._train(books, lines[Activity.TRAINING])
 
+    def supersede(self, slot: Slot) -> None:
+        """Take the period's figures back."""
+        for sums in (self._flop_high, self._joules_high, self._flop_low):
+            sums.supersede(slot)
+
     def _work(self, books: Books, activity: Activity, lines: Sequence[BookLine]) -> None:
         counted = self._with(books, lines, "flop")
         if counted:
@@ -107,7 +113,7 @@ class ActivityShape:
         sums: PageSums, books: Books, activity: Activity, shape: str, excess: int, figures: Mapping[str, object]
     ) -> None:
         named = {"activity": activity, "shape": shape, **figures}
-        sums.put(books, (activity, shape), Measured(excess, named))
+        sums.put(books.slot, (activity, shape), Measured(excess, named))
 
     def _with(self, books: Books, lines: Sequence[BookLine], figure: str) -> list[BookLine]:
         """Return the *lines* that state *figure*; the others are counted as unverifiable."""

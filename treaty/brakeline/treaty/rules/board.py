@@ -6,7 +6,8 @@ and take away findings under keys of their own, :meth:`Board.due` says what must
 judge, because a figure is unknown, is no finding: it is counted (:meth:`Board.unknown`) and reported beside them.
 
 It keeps the findings that stand, and a number for each rule, author and reason; rules keep their own past in its
-columns (:mod:`brakeline.treaty.rules.columns`).
+columns (:mod:`brakeline.treaty.rules.columns`), and all of them know versions of books by one numbering
+(:mod:`brakeline.treaty.rules.versions`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity, Withdrawn
 from brakeline.treaty.rules.books import Said
 from brakeline.treaty.rules.columns import Columns
+from brakeline.treaty.rules.versions import Slot, Versions
 from brakeline.treaty.terms import RuleTerms
 
 MAX_CITED = 64
@@ -46,12 +48,16 @@ class Board:
     def __init__(self, columns: Columns | None = None) -> None:
         """Start empty; *columns* is where rules keep what they must remember of the past."""
         self.columns = Columns() if columns is None else columns
+        self.versions = Versions(self.columns)
+        self._of_books: dict[str, list[Hashable]] = {}
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
         self._unknown: Counter[Unverifiable] = Counter()
 
-    def put(self, key: Hashable, finding: Finding | None) -> None:
-        """Let *finding* stand under *key*, or nothing."""
+    def put(self, key: Hashable, finding: Finding | None, books: str = "") -> None:
+        """Let *finding* stand under *key*, or nothing; *books* is the one usage statement that it is about, if so."""
+        if books and finding is not None:
+            self._of_books.setdefault(books, []).append(key)
         before = self._standing.get(key)
         if finding == before:
             return
@@ -60,6 +66,11 @@ class Board:
             del self._standing[key]
         else:
             self._standing[key] = finding
+
+    def withdraw(self, books: str) -> None:
+        """Take away what stands about one usage statement: it was superseded."""
+        for key in self._of_books.pop(books, ()):
+            self.put(key, None)
 
     def unknown(self, rule: str, about: str, why: str, by: int = 1) -> None:
         """Count *by* more things of *about* that *rule* could not judge."""
@@ -94,6 +105,14 @@ class LogRule(Protocol):
 
     def add(self, said: Said) -> None:
         """Take an admitted statement that the log did not hold before."""
+
+
+@runtime_checkable
+class BooksRule(Protocol):
+    """A rule that keeps figures of books, beyond findings that are about one usage statement alone."""
+
+    def supersede(self, slot: Slot) -> None:
+        """Let books that were taken count no more. What was put on the board about them alone is already gone."""
 
 
 def make(

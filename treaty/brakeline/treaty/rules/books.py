@@ -21,6 +21,7 @@ from typing import NamedTuple
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.quantities import Flop, Joules, Tokens
+from brakeline.treaty.rules.versions import Slot, Versions
 from brakeline.treaty.statements import Activity, Statement, Usage, UsageLine
 
 MILLI = 1000
@@ -71,19 +72,23 @@ class Books:
 
     Attributes:
         digest: of the statement.
+        slot: the site, the period, and which version of the books this is.
         site, lab: whose.
         period: index on the treaty's grid.
+        sequence: of the statement in the site's chain.
         length_ms: of the period.
         inventory: digest of the inventory statement they cite.
         lines: in the statement's order.
     """
 
-    def __init__(self, statement: Statement, usage: Usage, period: int, lines: tuple[BookLine, ...]) -> None:
+    def __init__(self, statement: Statement, usage: Usage, slot: Slot, lines: tuple[BookLine, ...]) -> None:
         """Take what :class:`BookReader` read."""
         self.digest = statement.digest
+        self.slot = slot
         self.site = usage.author
         self.lab = lab_of(usage.author)
-        self.period = period
+        self.period = slot.period
+        self.sequence = usage.sequence
         self.length_ms = usage.end.value - usage.start.value
         self.inventory = usage.inventory
         self.lines = lines
@@ -104,9 +109,10 @@ class Said(NamedTuple):
 class BookReader:
     """Reads usage statements by the grid and the chip classes of one treaty."""
 
-    def __init__(self, document: TreatyDocument) -> None:
-        """Read by *document*."""
+    def __init__(self, document: TreatyDocument, versions: Versions) -> None:
+        """Read by *document*; number the books of a period in *versions*."""
         self._grid = document.grid
+        self._versions = versions
         self._rates = {
             item.name: Rates(item.peak_flop_per_s.value, item.board_watts, item.idle_watts)
             for item in document.chip_classes
@@ -125,7 +131,7 @@ class BookReader:
         if period is None:  # refused at admission
             return None
         lines = tuple(self._line(number, line) for number, line in enumerate(usage.lines))
-        return Books(statement, usage, period, lines)
+        return Books(statement, usage, self._versions.number(usage.author, period, statement.digest), lines)
 
     def _line(self, number: int, line: UsageLine) -> BookLine:
         chips = tuple((time.chip_class, time.value.value) for time in line.chip_ms)

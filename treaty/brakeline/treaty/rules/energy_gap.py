@@ -11,14 +11,14 @@ everything is scaled by its denominator, and by 1000. Where several statements s
 versions), the smallest metered and the largest attested figure count: the site gets the benefit.
 Figures: ``metered_joules`` and ``attested_joules`` of the period, ``sum_joules`` (S, rounded down), ``k_joules``,
 ``k_permille``, ``h_joules``. Cites the books and the evidence since S was last 0, of the newest 32 periods.
-Keeps: per site and period two figures and the digests of the statements that give them.
+Keeps: per site and period the two figures and S, in columns.
 Source: E. S. Page, "Continuous inspection schemes", Biometrika 41 (1954).
 """
 
 from __future__ import annotations
 
 from itertools import islice
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, cast
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
@@ -26,23 +26,25 @@ from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import PERMILLE, Said
 from brakeline.treaty.rules.columns import Column
 from brakeline.treaty.rules.excursions import Excursions, Standing
+from brakeline.treaty.rules.slots import Slots
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Evidence
 from brakeline.treaty.terms import RuleTerms
 
-_Reading: TypeAlias = tuple[int, str]
-"""Joules of one period, and the digest of the statement that says so."""
-
 
 class _Site(NamedTuple):
-    """What is known of a site, by period; ``sums`` has the periods for which both figures are known."""
+    """What is known of a site, by period; ``sums`` has the periods for which both figures are known.
+
+    ``metered`` is (joules, digest of the evidence), the smallest; ``attested`` the joules of each version of the books.
+    """
 
     sums: Excursions
-    metered: Column[_Reading]
-    attested: Column[_Reading]
+    metered: Column[tuple[int, str]]
+    attested: Slots
 
 
 class EnergyGap:
-    """Holds two figures a site and period."""
+    """Holds the figures of every site and period."""
 
     def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
         """Judge by *terms* (``k_joules``, ``k_permille``, ``h_joules``) with the PUE of *document*."""
@@ -60,42 +62,62 @@ class EnergyGap:
         """Take a figure in, and carry the sum on from its period."""
         evidence, books = said.statement.predicate, said.books
         if books is not None:
-            attested = sum(line.joules or 0 for line in books.lines), books.digest
-            self._note(books.site, "attested", books.period, attested)
+            self._site(books.site).attested.put(books.slot, (sum(line.joules or 0 for line in books.lines),))
+            self._judge(books.site, books.period)
         elif isinstance(evidence, Evidence):
             period = self._grid.index_of(evidence.start, evidence.end)
-            if period is not None:  # else refused at admission
-                self._note(evidence.site, "metered", period, (evidence.joules.value, said.statement.digest))
+            if period is None:  # refused at admission
+                return
+            site, reading = self._site(evidence.site), (evidence.joules.value, said.statement.digest)
+            known = site.metered.get(period)
+            if known is None or reading < known:
+                site.metered.put(period, reading)
+                self._judge(evidence.site, period)
+
+    def supersede(self, slot: Slot) -> None:
+        """Let a version of the books attest nothing."""
+        if self._site(slot.site).attested.drop(slot) is not None:
+            self._judge(slot.site, slot.period)
 
     def _site(self, name: str) -> _Site:
         site = self._sites.get(name)
         if site is None:
             columns = self._board.columns
-            site = self._sites[name] = _Site(Excursions(columns, self._limit), columns.new(), columns.new())
+            site = self._sites[name] = _Site(Excursions(columns, self._limit), columns.new(), Slots(columns))
         return site
 
-    def _note(self, name: str, side: Literal["metered", "attested"], period: int, reading: _Reading) -> None:
-        """Enter *reading* where it is better for the site than what is known, and bring S up to date."""
-        site = self._site(name)
-        table, other = (site.metered, site.attested) if side == "metered" else (site.attested, site.metered)
-        before, opposite = table.get(period), other.get(period)
-        if before is not None and (reading >= before if side == "metered" else reading <= before):
+    def _judge(self, name: str, period: int) -> None:
+        """Bring S up to date from *period* on."""
+        site = self._sites[name]
+        metered, attested = site.metered.get(period), site.attested.get(period)
+        if metered is not None and attested:
+            explained = max(cast("int", figures[0]) for figures in attested.values()) * self._pue.numerator
+            excess = (metered[0] - self._k) * self._scale - (PERMILLE + self._share) * explained
+            changed = site.sums.put(period, excess)
+        elif site.sums.get(period) is not None:
+            changed = site.sums.drop(period)
+        else:
             return
-        table.put(period, reading)
-        if opposite is None:
-            return
-        metered, attested = (reading, opposite) if side == "metered" else (opposite, reading)
-        explained = attested[0] * self._pue.numerator
-        excess = (metered[0] - self._k) * self._scale - (PERMILLE + self._share) * explained
-        for standing in site.sums.put(period, excess):
-            key = ("energy-gap", name, standing.period)
-            self._board.put(key, self._finding(name, site, standing) if standing.rose else None)
+        for standing in changed:
+            finding = self._finding(name, standing) if standing.rose else None
+            self._board.put(("energy-gap", name, standing.period), finding)
 
-    def _finding(self, name: str, site: _Site, standing: Standing) -> Finding:
+    def _attested(self, name: str, period: int) -> tuple[int, str] | None:
+        """Return the largest figure that a version of the books attests, and the digest of that version."""
+        versions = self._sites[name].attested.get(period)
+        named = (
+            (cast("int", figures[0]), self._board.versions.digest(Slot(name, period, number)))
+            for number, figures in versions.items()
+        )
+        return max(named, default=None)
+
+    def _finding(self, name: str, standing: Standing) -> Finding:
+        site = self._sites[name]
         cited: list[str] = []
         for period, _, _ in islice(site.sums.excursion(standing.period), MAX_CITED // 2):
-            cited += [reading[1] for table in (site.metered, site.attested) if (reading := table.get(period))]
-        metered, attested = site.metered.get(standing.period), site.attested.get(standing.period)
+            readings = site.metered.get(period), self._attested(name, period)
+            cited += [reading[1] for reading in readings if reading is not None]
+        metered, attested = site.metered.get(standing.period), self._attested(name, standing.period)
         figures = {
             "metered_joules": metered[0] if metered else 0,
             "attested_joules": attested[0] if attested else 0,

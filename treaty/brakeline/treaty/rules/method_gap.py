@@ -20,6 +20,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import BookLine, Books, Said
 from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
 
@@ -50,11 +51,15 @@ class MethodGap:
         for activity, (hardware, model) in sums.items():
             self._compare(said.books, activity, hardware, model)
 
+    def supersede(self, slot: Slot) -> None:
+        """Take the period's figures back."""
+        self._sums.supersede(slot)
+
     def _compare(self, books: Books, activity: Activity, hardware: int, model: int) -> None:
         figures = {"activity": activity, "hardware_flop": hardware, "model_flop": model}
         whole, part = self._margin.denominator, self._margin.denominator - self._margin.numerator
         for low, excess in (("model", part * hardware - whole * model), ("hardware", part * model - whole * hardware)):
-            self._sums.put(books, (activity, low), Measured(excess, {**figures, "low": low}))
+            self._sums.put(books.slot, (activity, low), Measured(excess, {**figures, "low": low}))
 
     def _count_unknown(self, books: Books, line: BookLine) -> None:
         if line.flop is not None:

@@ -19,6 +19,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import MILLI, PERMILLE, Said
 from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
 
@@ -41,4 +42,8 @@ class Muf:
         lost = sum(line.peak_mflop for line in books.lines if line.activity is Activity.UNATTRIBUTED)
         excess = lost * PERMILLE - books.peak_mflop * self._share
         figures = {"unattributed_flop": lost // MILLI, "capacity_flop": books.peak_mflop // MILLI}
-        self._sums.put(books, (), Measured(excess, figures))
+        self._sums.put(books.slot, (), Measured(excess, figures))
+
+    def supersede(self, slot: Slot) -> None:
+        """Take the period's figure back."""
+        self._sums.supersede(slot)

@@ -8,8 +8,8 @@ Where several versions of a site's books speak of one period, the largest x coun
 largest digest): a second version cannot take a figure back. A finding cites the books of the periods with x > 0 since
 S was last 0, the newest 64 of the newest 1,024 periods, its own among them.
 
-Keeps: per series and period x and S; for periods with x > 0 also the figures shown and the digest of the books. All of
-it in columns (:mod:`brakeline.treaty.rules.columns`), so that memory holds only the newest periods.
+Keeps: per series, period and version x, and the figures shown where x > 0; per period S. All of it in columns
+(:mod:`brakeline.treaty.rules.columns`), so that memory holds only the newest periods.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import NamedTuple, cast
 
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
-from brakeline.treaty.rules.books import Books
-from brakeline.treaty.rules.columns import Value
 from brakeline.treaty.rules.excursions import Excursions, Standing
+from brakeline.treaty.rules.slots import Slots
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.terms import RuleTerms
 
 _LOOKED_AT = 16 * MAX_CITED
@@ -59,43 +59,65 @@ class SumTerms(NamedTuple):
     constants: Mapping[str, object]
 
 
+class _Series(NamedTuple):
+    """What the versions of each period show, and the sum of what counts; the sum's note is the version that counts."""
+
+    versions: Slots
+    sums: Excursions
+
+
 class PageSums:
-    """The series of one test of one rule. The note of a period with x > 0: digest of the books, name, figure, ..."""
+    """The series of one test of one rule. Of a version is kept: x, then name, figure, name, figure where x > 0."""
 
     def __init__(self, test: SumTerms, board: Board) -> None:
         """Sum as *test* says; findings go on *board*."""
         self._test = test
         self._board = board
-        self._series: dict[tuple[str, ...], Excursions] = {}
+        self._sites: dict[str, dict[tuple[str, ...], _Series]] = {}
 
-    def put(self, books: Books, series: tuple[str, ...], measured: Measured) -> None:
-        """Take in what *books* show in *series* (names that tell it from others of the same site and test)."""
-        key = (books.site, *series)
-        sums = self._series.get(key)
-        if sums is None:
-            sums = self._series[key] = Excursions(self._board.columns, self._test.limit)
-        before = sums.get(books.period)
-        if before is not None and (before[0], _digest(before[1])) >= (measured.excess, books.digest):
-            return
-        note: Value = ()
+    def put(self, slot: Slot, name: tuple[str, ...], measured: Measured) -> None:
+        """Let a version of the books show *measured* in the series *name* of its site (instead of what it showed)."""
+        kept = self._sites.setdefault(slot.site, {})
+        series = kept.get(name)
+        if series is None:
+            columns = self._board.columns
+            series = kept[name] = _Series(Slots(columns), Excursions(columns, self._test.limit))
+        shown: tuple[str, ...] = ()
         if measured.excess > 0:
-            note = (books.digest, *(str(item) for pair in measured.figures.items() for item in pair))
-        for standing in sums.put(books.period, measured.excess, note):
-            finding = self._finding(books.site, sums, standing) if standing.rose else None
-            self._board.put((self._test.terms.rule, self._test.total, key, standing.period), finding)
+            shown = tuple(str(item) for pair in measured.figures.items() for item in pair)
+        series.versions.put(slot, (measured.excess, *shown))
+        self._judge(slot, name, series)
 
-    def _finding(self, site: str, sums: Excursions, standing: Standing) -> Finding:
-        looked_at = islice(sums.excursion(standing.period), _LOOKED_AT)
-        cited = islice((_digest(note) for _, excess, note in looked_at if excess > 0), MAX_CITED)
-        _, *shown = cast("tuple[str, ...]", standing.note)
+    def supersede(self, slot: Slot) -> None:
+        """Let a version of the books show nothing, in any series."""
+        for name, series in self._sites.get(slot.site, {}).items():
+            if series.versions.drop(slot) is not None:
+                self._judge(slot, name, series)
+
+    def _judge(self, slot: Slot, name: tuple[str, ...], series: _Series) -> None:
+        versions = series.versions.get(slot.period)
+        changed = series.sums.drop(slot.period) if not versions else []
+        if versions:
+            excess, _, number = max(
+                (cast("int", figures[0]), self._digest(slot, number) if len(versions) > 1 else "", number)
+                for number, figures in versions.items()
+            )
+            changed = series.sums.put(slot.period, excess, number)
+        for standing in changed:
+            finding = self._finding(slot.site, series, standing) if standing.rose else None
+            self._board.put((self._test.terms.rule, slot.site, name, standing.period), finding)
+
+    def _finding(self, site: str, series: _Series, standing: Standing) -> Finding:
+        looked_at = islice(series.sums.excursion(standing.period), _LOOKED_AT)
+        counted = ((period, cast("int", number)) for period, excess, number in looked_at if excess > 0)
+        cited = [self._digest(Slot(site, period, number)) for period, number in islice(counted, MAX_CITED)]
+        _, *shown = series.versions.get(standing.period)[cast("int", standing.note)]
         figures = {
-            **dict(zip(shown[::2], shown[1::2], strict=True)),
+            **dict(zip(cast("list[str]", shown[::2]), shown[1::2], strict=True)),
             self._test.total: standing.total // self._test.scale,
             **self._test.constants,
         }
         return make(self._test.terms, site, period=standing.period, statements=cited, figures=figures)
 
-
-def _digest(note: Value) -> str:
-    """Return the digest in a note; "" where nothing was noted."""
-    return cast("tuple[str, ...]", note)[0] if note else ""
+    def _digest(self, slot: Slot, number: int | None = None) -> str:
+        return self._board.versions.digest(slot if number is None else slot._replace(version=number))

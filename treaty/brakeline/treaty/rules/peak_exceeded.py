@@ -40,7 +40,7 @@ class PeakExceeded:
                 "peak_flop": line.peak_mflop // MILLI,
             }
             finding = make(self._terms, books.site, period=books.period, statements=[books.digest], figures=figures)
-            self._board.put(("peak-exceeded", books.digest, line.number), finding)
+            self._board.put(("peak-exceeded", books.digest, line.number), finding, books=books.digest)
 
 
 def flop_of(line: UsageLine) -> int:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from brakeline.treaty.counting import passes_share
 from brakeline.treaty.document import TreatyDocument
@@ -32,9 +32,10 @@ from brakeline.treaty.findings import Finding
 from brakeline.treaty.quantities import Flop
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import Books, Said
-from brakeline.treaty.rules.columns import Column
 from brakeline.treaty.rules.counted import Counted
 from brakeline.treaty.rules.lineage import Lineages
+from brakeline.treaty.rules.slots import Figures, Slots
+from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.terms import RuleTerms, Threshold
 
 Passed: TypeAlias = dict[tuple[str, str], int]
@@ -50,8 +51,7 @@ class ThresholdRule:
         self._rule = terms.rule
         self._board = board
         self._runs = Lineages()
-        self._versions = _Versions(board)
-        shared = _Shared(terms, board, self._runs, self._versions, self._counted)
+        shared = _Shared(terms, board, self._runs, self._counted)
         self._lines = [_Line(threshold, shared) for threshold in document.thresholds]
 
     def add(self, said: Said) -> None:
@@ -73,41 +73,22 @@ class ThresholdRule:
                 self._board.unknown(self._rule, books.site, "flop-absent")
             elif flop:
                 touched.add(run)
-                version = self._versions.number(books)
                 for threshold in counting:
-                    threshold.book(run, books, line.workload, version, flop)
+                    threshold.book(run, books, line.workload, flop)
         touched, restructured = ({self._runs.find(run) for run in runs} for runs in (touched, restructured))
         if touched or restructured:
             for threshold in self._lines:
                 threshold.judge(touched, restructured, books.period)
 
+    def supersede(self, slot: Slot) -> None:
+        """Take back what a version of the books was counted for."""
+        for threshold in self._lines:
+            threshold.supersede(slot)
+
     def passed(self) -> dict[str, Passed]:
         """Return, by threshold, which workloads' lineages have passed it, and in which period."""
         named = sorted(self._runs.named())
         return {line.terms.name: line.passed(named) for line in self._lines}
-
-
-class _Versions:
-    """The versions of each site's books of a period, numbered as they came. Numbers stay inside."""
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._digests: dict[str, Column[tuple[bytes, ...]]] = {}
-
-    def number(self, books: Books) -> int:
-        """Return the number of this version of the books."""
-        column = self._digests.get(books.site)
-        if column is None:
-            column = self._digests[books.site] = self._board.columns.new()
-        digest, known = bytes.fromhex(books.digest), column.get(books.period) or ()
-        if digest not in known:
-            column.put(books.period, (*known, digest))
-            return len(known)
-        return known.index(digest)
-
-    def digest(self, site: str, period: int, number: int) -> bytes:
-        """Return the digest of a version that has a number."""
-        return (self._digests[site].get(period) or ())[number]
 
 
 class _Shared(NamedTuple):
@@ -116,19 +97,14 @@ class _Shared(NamedTuple):
     rule: RuleTerms
     board: Board
     runs: Lineages
-    versions: _Versions
     counted: Counted
 
 
 class _Strand(NamedTuple):
-    """One workload at one site: by period, what each version of the books gives it.
-
-    A period's value is the FLOP of version 0, or (version, FLOP, version, FLOP, ...) where there are others.
-    """
+    """One workload at one site: by period, the FLOP that each version of the books gives it."""
 
     site: str
-    workload: str
-    flop: Column[int | tuple[int, ...]]
+    flop: Slots
 
 
 class _Passage(NamedTuple):
@@ -157,6 +133,7 @@ class _Line:
         self._shared = shared
         self._runs = shared.runs
         self._strands: defaultdict[int, dict[tuple[str, str], _Strand]] = defaultdict(dict)
+        self._of_site: defaultdict[str, list[tuple[int, _Strand]]] = defaultdict(list)
         self._own: defaultdict[int, int] = defaultdict(int)
         self._most: defaultdict[int, int] = defaultdict(int)
         self._passages: dict[int, _Passage] = {}
@@ -174,21 +151,35 @@ class _Line:
         for item in self._runs.with_descendants({run}) - {run}:
             self._most[item] += self._most[run]
 
-    def book(self, run: int, books: Books, workload: str, version: int, flop: int) -> None:
+    def book(self, run: int, books: Books, workload: str, flop: int) -> None:
         """Give *flop* to a workload of *run* in one version of a period's books."""
         strands = self._strands[run]
         strand = strands.get((books.site, workload))
         if strand is None:
-            strand = _Strand(books.site, workload, self._shared.board.columns.new())
-            strands[books.site, workload] = strand
-        before = _versions(strand.flop.get(books.period))
-        after = {**before, version: before.get(version, 0) + flop}
-        plain = after.keys() == {0}
-        strand.flop.put(books.period, after[0] if plain else tuple(n for pair in after.items() for n in pair))
-        more = max(after.values()) - max(before.values(), default=0)
-        self._own[run] += more
-        for item in self._runs.descendants(run) if more else ():
-            self._most[item] += more
+            strand = strands[books.site, workload] = _Strand(books.site, Slots(self._shared.board.columns))
+            self._of_site[books.site].append((run, strand))
+        versions = _flop(strand.flop.get(books.period))
+        mine = versions.get(books.slot.version, 0) + flop
+        strand.flop.put(books.slot, (mine,))
+        self._change(run, max(0, mine - max(versions.values(), default=0)))
+
+    def supersede(self, slot: Slot) -> None:
+        """Let a version of a site's books give nothing to any run."""
+        lost: set[int] = set()
+        for run, strand in self._of_site.get(slot.site, ()):
+            before = _flop(strand.flop.get(slot.period))
+            if strand.flop.drop(slot) is not None:
+                left = max((flop for version, flop in before.items() if version != slot.version), default=0)
+                lost.add(self._runs.find(run))
+                self._change(self._runs.find(run), left - max(before.values()))
+        if lost:
+            self.judge(set(), lost, slot.period)
+
+    def _change(self, run: int, by: int) -> None:
+        """Let *run* have *by* more, and every lineage that holds it."""
+        self._own[run] += by
+        for item in self._runs.descendants(run) if by > 0 else ():
+            self._most[item] += by
 
     def judge(self, touched: Set[int], restructured: Set[int], period: int) -> None:
         """Judge what figures of *period* were added to, and all whose descent may have changed.
@@ -233,24 +224,25 @@ class _Line:
         """Add the lineage of *run* up."""
         slots: defaultdict[tuple[int, str], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         for strand in self._lineage(run):
-            for period, value in strand.flop.since(0):
-                for version, flop in _versions(value).items():
+            for period, booked in strand.flop.since(0):
+                for version, flop in _flop(booked).items():
                     slots[period, strand.site][version] += flop
         total = 0
-        counted: list[tuple[int, str, bytes]] = []
+        counted: list[str] = []
+        digest_of = self._shared.board.versions.digest
         passed: int | None = None
         for (period, site), versions in sorted(slots.items()):
             if passed is not None and period > passed:
                 break
-            flop, digest = max((flop, self._shared.versions.digest(site, period, n)) for n, flop in versions.items())
-            total += flop
-            counted.append((period, site, digest))
+            most, digest = max((flop, digest_of(Slot(site, period, n))) for n, flop in versions.items())
+            total += most
+            counted.append(digest)
             if total > self._limit:
                 passed = period
         if passed is None:
             self._most[run] = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
             return None
-        return _Passage(passed, total, len(counted), tuple(digest.hex() for *_, digest in counted[-MAX_CITED:]))
+        return _Passage(passed, total, len(counted), tuple(counted[-MAX_CITED:]))
 
     def _lineage(self, run: int) -> Iterator[_Strand]:
         for item in self._runs.ancestry(run):
@@ -293,10 +285,6 @@ class _Line:
         return self._passed_above(run, lab)
 
 
-def _versions(value: int | tuple[int, ...] | None) -> dict[int, int]:
+def _flop(versions: dict[int, Figures]) -> dict[int, int]:
     """Return version -> FLOP of what a strand holds of a period."""
-    if value is None:
-        return {}
-    if isinstance(value, int):
-        return {0: value}
-    return dict(zip(value[::2], value[1::2], strict=True))
+    return {version: cast("int", figures[0]) for version, figures in versions.items()}
