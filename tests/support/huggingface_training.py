@@ -1,4 +1,4 @@
-"""A small Hugging Face training for tests: ``python huggingface_training.py FOLDER STEPS [hook]``; prints its digest."""
+"""A small Hugging Face training for tests: ``huggingface_training.py FOLDER STEPS [hook]``; prints its digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small Lightning training for tests: ``python lightning_training.py FOLDER STEPS [hook]``; prints its digest at the end."""
+"""A small Lightning training for tests: ``lightning_training.py FOLDER STEPS [hook]``; prints its digest."""
 
 from __future__ import annotations
 
