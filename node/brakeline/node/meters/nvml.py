@@ -26,15 +26,15 @@ GPM_LEAST_MS = 100
 """Two GPM samples closer than this say nothing (NVIDIA: at least 100 ms)."""
 
 _WHY = {
-    "not-supported": "this chip, or its driver, does not have it",
-    "no-permission": "the driver gives it to root only (NVreg_RestrictProfilingToAdminUsers, or run as root)",
-    "gpu-is-lost": "the chip fell off the bus; the machine has to be rebooted",
-    "function-not-found": "the driver is older than this figure",
-    "mig": "the chip is cut into instances (MIG), whose tensor activity this meter does not read",
-    "first-sample": "a share needs the reading before it",
-    "too-soon": f"two readings were less than {GPM_LEAST_MS} ms apart",
-    "accounting-disabled": "the driver keeps no account of processes; an administrator may: nvidia-smi -am 1",
-    "not-a-share": "the driver gave a number that is no percentage",
+    "nvml-not-supported": "this chip, or its driver, does not have it",
+    "nvml-no-permission": "the driver gives it to root only (NVreg_RestrictProfilingToAdminUsers, or run as root)",
+    "nvml-gpu-is-lost": "the chip fell off the bus; the machine has to be rebooted",
+    "nvml-function-not-found": "the driver is older than this figure",
+    "nvml-mig": "the chip is cut into instances (MIG), whose tensor activity this meter does not read",
+    "nvml-first-sample": "a share needs the reading before it",
+    "nvml-too-soon": f"two readings were less than {GPM_LEAST_MS} ms apart",
+    "nvml-accounting-disabled": "the driver keeps no account of processes; an administrator may: nvidia-smi -am 1",
+    "nvml-not-a-share": "the driver gave a number that is no percentage",
 }
 
 
@@ -151,7 +151,7 @@ class NvmlMeter:
         try:
             devices = self._nvml.devices()
         except NvmlFault as fault:
-            raise unavailable("the driver's library does not answer", fault.code, _why(fault.code)) from None
+            raise unavailable("the driver's library does not answer", fault.code, _why(f"nvml-{fault.code}")) from None
         counters: list[Counter] = []
         gaps: list[Gap] = []
         for device in devices:
@@ -159,7 +159,7 @@ class NvmlMeter:
                 try:
                     counters.append(read(device))
                 except NvmlFault as fault:
-                    gaps.append(Gap(device.uuid, quantity, f"nvml-{fault.code}", _why(fault.code)))
+                    gaps.append(_gap(device, quantity, fault))
             self._processes(device, counters, gaps)
         return Reading(self.name, at_ms, tuple(counters), tuple(gaps))
 
@@ -211,13 +211,18 @@ class NvmlMeter:
                 counters.append(Counter(source, Quantity.CONTEXT_MS, item.context_ms))
                 counters.append(Counter(source, Quantity.BUSY_PPM, _ppm(item.busy_percent), over_ms=item.context_ms))
         except NvmlFault as fault:
-            gaps.append(Gap(device.uuid, Quantity.CONTEXT_MS, f"nvml-{fault.code}", _why(fault.code)))
+            gaps.append(_gap(device, Quantity.CONTEXT_MS, fault))
 
 
 def _ppm(percent: float) -> int:
     if not 0 <= percent <= 100:  # NaN is neither
         raise NvmlFault("not-a-share")
     return round(percent * PPM_OF_PERCENT)
+
+
+def _gap(device: Device, quantity: Quantity, fault: NvmlFault) -> Gap:
+    code = f"nvml-{fault.code}"
+    return Gap(device.uuid, quantity, code, _why(code))
 
 
 def _why(code: str) -> str:
