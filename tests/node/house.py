@@ -48,11 +48,21 @@ def issue(authority: trustme.CA, folder: Path) -> Path:
     return folder
 
 
-def make(folder: Path, document: TreatyDocument, authority: trustme.CA, *, clock: Callable[[], int] = now_ms) -> Site:
-    """Make the node of the cast's first site below *folder*, owing books from period 0 on; its journal is open."""
+def make(
+    folder: Path,
+    document: TreatyDocument,
+    authority: trustme.CA,
+    *,
+    clock: Callable[[], int] = now_ms,
+    treaty: Envelope | None = None,
+) -> Site:
+    """Make the node of the cast's first site below *folder*, owing books from its first period on; its journal is open.
+
+    *treaty*: the signed treaty, where other keys than the cast's sign it.
+    """
     tls = issue(authority, folder / "issued")
-    plan = Plan(cast.SITE, (("cpu-core", cast.CHIPS),), {}, tls, effective_period=0)
-    envelope = cast.treaty_envelope(document).to_dsse_json()
+    plan = Plan(cast.SITE, (("cpu-core", cast.CHIPS),), {}, tls, effective_period=document.effective_period)
+    envelope = (treaty or cast.treaty_envelope(document)).to_dsse_json()
     root = cast.signer(cast.LABS[0])
     return make_node(folder / "node", plan, envelope, document.digest, root, passphrase=None, now_ms=clock)
 

@@ -63,7 +63,7 @@ def test_the_acknowledgements_tell_honest_trainings_from_those_that_went_on_from
             await until(lambda: {s.workload for s in site.journal.open_sessions() if s.last_n > 1} == names)
             now = document.grid.period_of(InstantMs(now_ms()))
             pause = cast.order(document, effective=now, expiry=now + 3)
-            assert node.see(pause, "carried by hand").code == "order-kept"
+            assert node.see(pause, "carried by hand").code == "order-binds"
             await until(lambda: set(newest(site, pause.digest)) == names)
             (first,) = acknowledgements(site, pause.digest)
             for item in first.workloads:

@@ -85,8 +85,10 @@ class Acknowledger:
         if order.exercise:
             return 0
         half_time = asked + self._site.document.deadlines.acknowledge_ms.value // 2
+        if self._resuming(order, bound):
+            return half_time
         if order.kind == "resume":
-            return half_time if self._resuming(order, bound) else 0
+            return 0
         stops = self._site.journal.stops(digest)
         running = [s for s in self._site.journal.open_sessions() if covers(order, s.activity)]
         if any(session.id not in stops for session in running):
@@ -111,11 +113,13 @@ class Acknowledger:
         if order.exercise:
             return []
         resumed = self._site.journal.resumptions(digest)
-        return [
-            _workload(order, workload, stop, resumed.get((source, session)))
-            for source in (order.lifts if order.kind == "resume" else (digest,))
-            for session, (workload, stop) in self._site.journal.stops(source).items()
-        ]
+        found: dict[str, StoppedWorkload] = {}
+        for source in (*order.lifts, digest):
+            for session, (workload, stop) in self._site.journal.stops(source).items():
+                gone_on = resumed.get((source, session))
+                if source == digest or order.kind == "resume" or gone_on is not None:
+                    found.setdefault(session, _workload(order, workload, stop, gone_on))
+        return list(found.values())
 
     def _spool(
         self, digest: str, order: Order, seen: int, asked: int, workloads: list[StoppedWorkload], content: str

@@ -1,10 +1,13 @@
 """The brake: which orders bind this site now, and telling the programs.
 
-An order is kept only after admission has verified its signatures against the pinned treaty; it binds by
-:func:`brakeline.treaty.orders.binding`, and needs no receipt. A program whose declared activity an order covers is told
-to pause from the order's effective period on, and to resume when none covers it any more (lifted or expired). All ranks
-of a distributed job are told to stop after one step (:mod:`brakeline.node.ranks`). ``slow`` is obeyed as a pause where
-no ceiling is known: no compute is below every ceiling.
+An order is kept only after admission has verified its signatures against the pinned treaty; what it leaves this site
+is :func:`brakeline.treaty.orders.limit`, and it needs no receipt. A program whose declared activity is stopped is
+told to pause from the order's effective period on, and to resume when none stops it any more (lifted or expired). All
+ranks of a distributed job are told to stop after one step (:mod:`brakeline.node.ranks`).
+
+*Slow.* What a ceiling leaves of a period's chip time, of the metered class, is divided equally among the programs
+that the order covers and that are connected when the period begins; who comes later gets what was not granted. So
+however many there are, they stay below it together.
 
 Nothing here believes a verifier, and nothing that is not an order with the parties' signatures, or the treaty's own
 clause on silence, touches a process. What each envelope came to is said by a :class:`Seen`, with a code. What was
@@ -13,18 +16,19 @@ stopped and resumed is said to the world by :mod:`brakeline.node.acknowledge`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 import structlog
 from brakeline.node import channel
 from brakeline.node.acknowledge import Acknowledger
-from brakeline.node.channel import FromNode, FromProgram, Hello, Pause, Resume, Stopped
+from brakeline.node.channel import FromNode, FromProgram, Hello, Pause, Resume, Slow, Stopped
 from brakeline.node.ranks import Crew, Listener
 from brakeline.node.site import Site
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.envelope import Envelope
-from brakeline.treaty.orders import binding, covers, in_force, names_site
+from brakeline.treaty.orders import Limit, in_force, limit, standing
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.statements import Activity, Order, parse_statement
 
@@ -36,9 +40,9 @@ class Seen:
     """What became of an envelope that somebody passed on.
 
     Attributes:
-        code: ``order-kept``; or why it changes nothing: ``order-known`` (seen before), ``order-lifted`` and
-            ``order-expired`` (kept, inert), ``order-elsewhere`` (kept; it names neither this site nor its lab, party
-            or everyone), ``order-none`` (not an order), or the code with which admission refuses it.
+        code: whether it binds this site now, or why it does nothing (docs/spec/orders.md): of an order, its standing
+            (``order-binds``, ``order-lifted``, ``order-expired``, ...); ``order-none`` for what is no order; or the
+            code with which admission refuses it.
         new: whether it is an order that counts and was not known.
     """
 
@@ -66,6 +70,7 @@ class Brake:
         self._orders: dict[str, Order] = {}
         self._programs: dict[Listener, _Program] = {}
         self._crews: dict[str, Crew] = {}
+        self._granted: dict[tuple[int, str], dict[str, int]] = {}
         self._silent = False
         for digest, body, _ in site.journal.orders():
             order = parse_statement(Envelope.from_body(body).payload).predicate
@@ -78,7 +83,7 @@ class Brake:
     def see(self, envelope: Envelope, source: str) -> Seen:
         """Take an envelope that somebody passed on; say what became of it. Never raises for it."""
         if envelope.digest in self._orders:
-            return Seen("order-known")
+            return Seen(self._standing(envelope.digest))
         now = self._now_ms()
         outcome = admit(self._site.register, envelope, now_ms=now)
         if not isinstance(outcome, Admitted):
@@ -87,32 +92,29 @@ class Brake:
         order = outcome.statement.predicate
         if not isinstance(order, Order):
             return Seen("order-none")
-        if not self._site.journal.see_order(envelope.digest, envelope.to_body(), now, source):
-            return Seen("order-known")
+        new = self._site.journal.see_order(envelope.digest, envelope.to_body(), now, source)
         self._orders[envelope.digest] = order
-        seen = Seen(self._standing(envelope.digest, order), new=True)
+        seen = Seen(self._standing(envelope.digest), new)
         _log.info("order-seen", source=source, digest=envelope.digest, kind=order.kind, code=seen.code)
         return seen
 
-    def _standing(self, digest: str, order: Order) -> str:
-        """Return the code that says whether a kept order can do anything."""
-        period = self.period()
-        if period >= order.expiry_period:
-            return "order-expired"
-        if any(digest in other.lifts and other.effective_period <= period for other in self._orders.values()):
-            return "order-lifted"
-        if not names_site(order, self._site.name, self._site.document):
-            return "order-elsewhere"
-        return "order-kept"
+    def _standing(self, digest: str) -> str:
+        return standing(self._orders, digest, self._site.name, self.period(), self._site.document).value
 
     def orders(self) -> dict[str, Order]:
         """Return every order that counts, by digest."""
         return dict(self._orders)
 
+    @property
+    def silent(self) -> bool:
+        """Whether training is stopped because too few verifiers are heard."""
+        return self._silent
+
     def silence(self, silent: bool) -> None:
-        """Take note whether too few verifiers are heard; it stops programs where the treaty says so."""
+        """Take note whether too few verifiers are heard; it stops training where the treaty's clause says so."""
+        silent = silent and self._site.document.silence == "stop"
         if silent != self._silent:
-            _log.warning("verifiers-silent" if silent else "verifiers-heard", clause=self._site.document.silence)
+            _log.warning("verifiers-silent" if silent else "verifiers-heard")
         self._silent = silent
 
     # -- programs ----------------------------------------------------------------------------------------------------
@@ -165,28 +167,55 @@ class Brake:
     def tick(self) -> bool:
         """Tell whom to pause or resume, and acknowledge what is due; say whether an acknowledgement was made."""
         period, now = self.period(), self._now_ms()
-        binds = binding(self._orders, self._site.name, period, self._site.document)
         for job, crew in tuple(self._crews.items()):
             crew.tick(now)
             if not crew and crew.deadline is None:
                 del self._crews[job]
+        limits = {listener: self._limit(program, period) for listener, program in self._programs.items()}
+        self._grant(limits, period)
         for listener, program in self._programs.items():
-            pause = self._pause(program, binds)
-            if isinstance(program.told, Resume) if pause is None else program.told == pause:
+            message = self._demand(program, limits[listener], period)
+            if message is None or message == program.told:
                 continue
-            program.told = pause or self._release(program)
-            self._crews[program.job].tell(listener, program.told, now)
-            _log.info("told", workload=program.workload, order=pause.order if pause else "none")
+            program.told = message
+            self._crews[program.job].tell(listener, message, now)
+            _log.info("told", workload=program.workload, what=type(message).__name__, order=_order_of(message))
         bound = {p.session for p in self._programs.values() if isinstance(p.told, Pause)}
         return self._acknowledger.tick(in_force(self._orders, period), bound)
 
-    def _pause(self, program: _Program, binds: dict[str, Order]) -> Pause | None:
-        """Return the pause that the orders in force, or the clause on silence, demand of *program*."""
-        digest = next((digest for digest, order in binds.items() if covers(order, program.activity)), None)
-        if digest is not None:
-            return Pause(digest)
-        silenced = self._silent and self._site.document.silence == "stop" and program.activity is Activity.TRAINING
-        return Pause(self._site.document.digest) if silenced else None
+    def _limit(self, program: _Program, period: int) -> Limit | None:
+        """Return what orders, or the clause on silence, leave *program*; None when nothing limits it."""
+        site = self._site
+        found = limit(self._orders, site.name, period, program.activity, site.document)
+        if found is not None and found.stops:
+            return found
+        silenced = self._silent and program.activity is Activity.TRAINING
+        return Limit(site.document.digest, Fraction(0)) if silenced else found
+
+    def _grant(self, limits: Mapping[Listener, Limit | None], period: int) -> None:
+        """Divide what each ceiling leaves of *period* among the programs under it, once."""
+        self._granted = {key: value for key, value in self._granted.items() if key[0] == period}
+        holding = self._site.holding(period)
+        chips = holding.inventory.chips[0].count if holding is not None else 0
+        for listener, found in limits.items():
+            if found is None or found.stops:
+                continue
+            granted = self._granted.setdefault((period, found.order), {})
+            under = [self._programs[other].session for other, item in limits.items() if item == found]
+            fresh = [session for session in under if session not in granted]
+            if self._programs[listener].session in fresh:
+                left = found.chip_ms(chips, self._site.document.grid.period) - sum(granted.values())
+                granted.update(dict.fromkeys(fresh, left // len(fresh)))
+
+    def _demand(self, program: _Program, found: Limit | None, period: int) -> FromNode | None:
+        """Return what *program* is to be told; None when it goes on as it was told to."""
+        if found is None:
+            return None if isinstance(program.told, Resume) else self._release(program)
+        if found.stops:
+            return Pause(found.order)
+        grid = self._site.document.grid
+        granted = self._granted[period, found.order][program.session]
+        return Slow(found.order, granted, grid.start_of(period).value, grid.end_of(period).value)
 
     def _release(self, program: _Program) -> Resume:
         stops = self._site.journal.open_stops(program.session, program.workload)
@@ -198,3 +227,7 @@ class Brake:
         yield self._site.document.grid.start_of(max(0, self.period() + 1)).value
         yield from (crew.deadline for crew in self._crews.values() if crew.deadline is not None)
         yield from self._acknowledger.due()
+
+
+def _order_of(message: FromNode) -> str:
+    return message.order if isinstance(message, (Pause, Slow)) else "none"

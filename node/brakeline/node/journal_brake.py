@@ -7,9 +7,21 @@ from typing import Any, cast
 from brakeline.node.channel import Resumed, Stopped
 from brakeline.node.journal_file import JournalFile
 
+_HEARD = "heard/"
+
 
 class BrakeJournal(JournalFile):
     """The brake's part of :class:`brakeline.node.journal.Journal`."""
+
+    def hear(self, verifier: str, at: int) -> None:
+        """Keep when a verifier answered last (Unix ms)."""
+        with self._change():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_HEARD + verifier, at))
+
+    def heard(self) -> dict[str, int]:
+        """Return by verifier when it answered last (Unix ms)."""
+        rows = self._rows("SELECT key, value FROM meta WHERE key LIKE ?", f"{_HEARD}%")
+        return {str(key).removeprefix(_HEARD): int(value) for key, value in rows}
 
     def see_order(self, digest: str, body: bytes, seen_at: int, source: str) -> bool:
         """Keep an admitted order with the moment it was first seen; say whether it is new."""

@@ -64,7 +64,7 @@ class Pace:
         if now >= grant.end or wanted > grant.amount:
             return None
         lead = min(LEAD_MS, (grant.end - grant.begin) // LEAD_SHARE)
-        span = grant.end - grant.begin - lead
+        span = max(0, grant.end - grant.begin - lead - 1)  # so that all of it is available just before the end
         due = grant.begin + lead + -(-wanted * span // max(1, grant.amount))
         return max(0, due - now)
 

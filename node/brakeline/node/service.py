@@ -21,6 +21,7 @@ from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery
 from brakeline.node.sender import Sender
+from brakeline.node.silence import Asker, Silence
 from brakeline.node.site import Site
 from brakeline.node.tls import open_channel
 from brakeline.node.watch import Watcher
@@ -54,6 +55,7 @@ class Node:
         self._folder, self._config, self._site, self._now_ms = folder, config, site, now_ms
         self._credentials = credentials
         self._brake = Brake(site, now_ms)
+        self._silence = Silence(site.document, site.journal, now_ms())
         self._senders: list[Sender] = []
         self._connected: dict[str, channel.Peer] = {}
         self._newest: dict[str, int] = {}
@@ -93,6 +95,9 @@ class Node:
                         group.create_task(sender.run()),
                         group.create_task(Watcher(verifier, channels[verifier.name], self.see).run()),
                     ]
+                    if self._site.document.silence == "stop":
+                        asker = Asker(verifier, channels[verifier.name], self._silence.interval_s(), self._hear)
+                        tasks.append(group.create_task(asker.run()))
                 ready()
                 await stop.wait()
                 server.close()
@@ -233,13 +238,20 @@ class Node:
             self._brake_moved.set()
         return seen
 
+    def _hear(self, verifier: str) -> None:
+        """A verifier has answered; it matters at once where its silence stopped something."""
+        self._silence.hear(verifier, self._now_ms())
+        if self._brake.silent:
+            self._brake_moved.set()
+
     async def _press(self) -> None:
         """Tick when something moved, when a period begins, and when a deadline has come."""
         while True:
             self._brake_moved.clear()
+            self._brake.silence(self._silence.silent(self._now_ms()))
             if self._brake.tick():
                 self._wake_senders()
-            due = min(self._brake.due())
+            due = min([*self._brake.due(), *self._silence.due(self._now_ms())])
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._brake_moved.wait(), max(0.001, (due - self._now_ms()) / 1000))
 

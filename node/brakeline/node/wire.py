@@ -62,6 +62,16 @@ def to_batch(envelopes: Iterable[Envelope]) -> pb.SubmitBatchRequest:
     return pb.SubmitBatchRequest(attestations=[to_attestation(envelope) for envelope in envelopes])
 
 
+def to_status() -> pb.GetStatusRequest:
+    """Return the question whether a verifier is there."""
+    return pb.GetStatusRequest()
+
+
+def from_status(response: pb.GetStatusResponse) -> str:
+    """Return the name of the log that answers."""
+    return response.origin
+
+
 def from_batch(response: pb.SubmitBatchResponse, count: int) -> list[Result]:
     """Return what became of each of *count* attestations, in order (``wire-malformed``)."""
     if len(response.results) != count:

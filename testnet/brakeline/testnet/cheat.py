@@ -99,7 +99,7 @@ class DefiantNode(Node):
             return Seen("order-none")
         digest, seen = envelope.digest, now_ms()
         if digest in site.journal.acknowledged():
-            return Seen("order-known")
+            return Seen("order-binds")
         site.journal.see_order(digest, envelope.to_body(), seen, source)
 
         def build(at: Position) -> Acknowledgement:
@@ -116,7 +116,7 @@ class DefiantNode(Node):
 
         site.sign_and_spool(build, claim=Claim(order=digest))
         self._wake_senders()
-        return Seen("order-kept", new=True)
+        return Seen("order-binds", new=True)
 
 
 async def run(folder: Path, site: ClumsySite, settings: config.NodeConfig) -> None:
