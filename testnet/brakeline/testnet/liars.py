@@ -97,8 +97,10 @@ class Backdating(VerifierServer):
     lag_ms = 0
 
     def _open_state(self, storage: Storage) -> LogState:
-        stamp = lambda last: max(last, unix_ms() - self.lag_ms)  # noqa: E731
-        return LogState(self._terms.document, storage, self._judge, stamp)
+        return LogState(self._terms.document, storage, self._judge, self._late)
+
+    def _late(self, last_ms: int) -> int:
+        return max(last_ms, unix_ms() - self.lag_ms)
 
     def _to_embed(self) -> str | None:
         current = self.publication.current

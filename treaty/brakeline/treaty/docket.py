@@ -25,11 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.reconcile.logs import Logs
+
+Conclusion: TypeAlias = Literal["compliant", "non-compliant", "closed"]
 
 
 class State(StrEnum):
@@ -73,7 +75,7 @@ class Item:
     reply_due_ms: int | None
     replies: tuple[Answer, ...]
     determination: str | None
-    conclusion: Literal["compliant", "non-compliant", "closed"] | None
+    conclusion: Conclusion | None
 
     @property
     def referred_unanswered(self) -> bool:
@@ -142,9 +144,9 @@ def _replies(logs: Logs, digest: str, about: str) -> Iterator[Answer]:
             yield Answer(reply, author, logs.held_since(reply))
 
 
-def _determination(logs: Logs, digest: str) -> tuple[str, Literal["compliant", "non-compliant", "closed"]] | None:
+def _determination(logs: Logs, digest: str) -> tuple[str, Conclusion] | None:
     """Return the determination that names the finding: of several, the last by the instant f + 1 logs had it."""
-    named = {
+    named: dict[str, Conclusion] = {
         statement: said.conclusion
         for facts in logs.parts
         for statement, said in facts.determinations.items()

@@ -78,8 +78,8 @@ def _ask(question: IO[bytes], answers: IO[bytes], value: object, name: str) -> s
     if not line:
         raise _broken("conform-ended", name, "the program has ended")
     try:
-        said = json.loads(line)
-    except ValueError:
+        said = parse_any(line.strip(), max_bytes=MAX_ANSWER)
+    except BrakelineError:
         said = None
     word = said.get("answer") if isinstance(said, dict) else None
     if not isinstance(word, str):

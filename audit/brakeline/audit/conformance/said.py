@@ -36,12 +36,18 @@ def edited(payload: bytes, *changes: tuple[str, JsonValue | None]) -> bytes:
         at: JsonValue = value
         *steps, last = path.split("/")
         for step in steps:
-            at = at[int(step)] if isinstance(at, list) else at[step] if isinstance(at, dict) else at
+            at = _step(at, step)
         if isinstance(at, dict):
             at.pop(last, None)
             if new is not None:
                 at[last] = new
     return canonical(value)
+
+
+def _step(at: JsonValue, step: str) -> JsonValue:
+    if isinstance(at, list):
+        return at[int(step)]
+    return at[step] if isinstance(at, dict) else at
 
 
 def sign(payload: bytes, *holders: str) -> str:

@@ -7,8 +7,8 @@ is signed by the log's own key, and so are the two together evidence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from brakeline.audit.copies import Copy, Replayed, open_copy, read_copy
@@ -64,21 +64,24 @@ class Follower:
     def look(self, now_ms: int, progress: Progress | None = None) -> None:
         """Take what the log has that is new. Nothing is raised for what a source does: it is in the attributes."""
         self.problem = None
-        with ExitStack() as stack:
-            try:
-                source = stack.enter_context(opened(self.source))
-                shown = open_copy(source, self._document)
-                if shown.reader is None:
-                    self.problem = shown.report.divergence
-                    return
-                self.answered_ms = now_ms
-                self._take(source, shown, now_ms, progress)
-            except ForkError as error:
-                self._forked(source, error)
-            except DivergenceError as error:
-                self.problem = Problem.of(error, error.index)
-            except BrakelineError as error:
-                self.problem = Problem.of(error)
+        try:
+            with opened(self.source) as source:
+                self._look_at(source, now_ms, progress)
+        except DivergenceError as error:
+            self.problem = Problem.of(error, error.index)
+        except BrakelineError as error:
+            self.problem = Problem.of(error)
+
+    def _look_at(self, source: Source, now_ms: int, progress: Progress | None) -> None:
+        shown = open_copy(source, self._document)
+        if shown.reader is None:
+            self.problem = shown.report.divergence
+            return
+        self.answered_ms = now_ms
+        try:
+            self._take(source, shown, now_ms, progress)
+        except ForkError as error:
+            self._forked(source, error)
 
     def _take(self, source: Source, shown: Copy, now_ms: int, progress: Progress | None) -> None:
         verifier = self._document.verifier_by_origin(shown.report.origin)
@@ -91,9 +94,8 @@ class Follower:
         if self._mirror is None:
             self._mirror = Mirror(directory, verifier.log_key)
         before = self._mirror.size
-        told = None if progress is None else lambda done, size: progress(self.source, done, size)
         try:
-            self._mirror.update(source, told)
+            self._mirror.update(source, None if progress is None else partial(progress, self.source))
         finally:  # what was mirrored in an earlier life is judged also when the source now shows something else
             if self._mirror.size:
                 self._judge(DirectorySource(directory))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Watch:
 
 
 @contextmanager
-def locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Generator[None]:
     """Hold the folder *state* (made if absent) for one watch.
 
     Raises:

@@ -39,8 +39,12 @@ def run(
         watch = Watch(sources, document, state, _now_ms)
         shown = _metrics(metrics_port)
         ended = Signal()
+
+        def end(_number: int, _frame: object) -> None:
+            ended.set()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
+            signal.signal(number, end)
         tell = _as_json if as_json else _as_text
         first = True
         while not ended.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from brakeline.node.meters.nvml import Accounted, Device, NvmlFault
 from brakeline.node.meters.protocol import unavailable
@@ -21,19 +21,19 @@ class PyNvml:
             MeterError: ``meter-unavailable``: the extra is not installed, or no NVIDIA driver is.
         """
         try:
-            import pynvml
+            import pynvml  # pyright: ignore[reportMissingImports]  # an extra: absent where there is no such chip
         except ModuleNotFoundError:
             raise unavailable(
                 "NVML cannot be called from here", "no module pynvml", "pip install 'brakeline[nvml]'"
             ) from None
-        self._nvml: Any = pynvml  # it carries no types
+        self._nvml: Any = cast("Any", pynvml)  # it carries no types
         self._names: dict[int, str] = {
             value: name.removeprefix("NVML_ERROR_").lower().replace("_", "-")
-            for name, value in vars(pynvml).items()
+            for name, value in cast("dict[str, object]", vars(self._nvml)).items()
             if name.startswith("NVML_ERROR_") and isinstance(value, int)
         }
         try:
-            self._call(pynvml.nvmlInit)
+            self._call(self._nvml.nvmlInit)
         except NvmlFault as fault:
             raise unavailable(
                 "no NVIDIA driver answers on this machine", fault.code, "nothing to do where there is no such chip"

@@ -73,7 +73,8 @@ class Excess(NamedTuple):
 
 def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Excess]:
     """Yield what the books of *site* in *period* show beyond what *order* leaves; nothing where it was kept."""
-    above = passed_before(logs, site, period) if order.scope.above is not None else {}
+    none: Mapping[str, set[str]] = {}
+    above = passed_before(logs, site, period) if order.scope.above is not None else none
     scope = {name: in_scope(books, order, above) for name, books in logs.versions(site, period).items()}
     if order.kind == "pause":
         active = {name: done for name, done in scope.items() if done}
@@ -93,8 +94,8 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
         excess, ceiling, _ = max(found)
         cited = sorted(name for _, _, name in found)
         flop = max(known_flop(scope[name]) for name in cited)
-        figures = {"class": chip_class, "chip_ms": excess + ceiling, "ceiling_chip_ms": ceiling, "flop": flop}
-        yield Excess(cited, figures)
+        times = {"chip_ms": excess + ceiling, "ceiling_chip_ms": ceiling}
+        yield Excess(cited, {"class": chip_class, **times, "flop": flop})
 
 
 def passed_before(logs: Logs, site: str, period: int) -> Mapping[str, set[str]]:

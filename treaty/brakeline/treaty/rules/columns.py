@@ -20,7 +20,7 @@ import zlib
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 SPAN = 64
 """Periods of a stretch."""
@@ -36,9 +36,11 @@ class Archive(Protocol):
 
     def put(self, data: bytes) -> int:
         """Keep *data*; return its handle."""
+        ...
 
     def get(self, handle: int) -> bytes:
         """Return what was put under *handle*."""
+        ...
 
     def drop(self, handle: int) -> None:
         """*handle* will not be asked for again."""
@@ -73,19 +75,19 @@ class Columns:
     def __init__(self, archive: Archive | None = None) -> None:
         """Pack into *archive*, by default in memory."""
         self.archive: Archive = MemoryArchive() if archive is None else archive
-        self._open: OrderedDict[int, Column[Value]] = OrderedDict()
+        self._open: OrderedDict[int, Column[Any]] = OrderedDict()
 
-    def new(self) -> Column[V]:
-        """Return an empty column."""
+    def new(self) -> Column[Any]:
+        """Return an empty column; whoever keeps it says of what."""
         return Column(self)
 
-    def opened(self, column: Column[V]) -> None:
+    def opened(self, column: Column[Any]) -> None:
         """Note that *column* was written."""
         key = id(column)
         if key in self._open:
             self._open.move_to_end(key)
             return
-        self._open[key] = cast("Column[Value]", column)  # keeps it alive, so that its id stays its own
+        self._open[key] = column  # keeps it alive, so that its id stays its own
         if len(self._open) > OPEN:
             self._open.popitem(last=False)[1].pack()
 
