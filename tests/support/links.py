@@ -2,11 +2,13 @@
 
     with Links() as links:
         port = links.lay("a->b", target_port)      # connect to port, reach target_port
-        links.cut("a->b")                          # connections die, new ones are refused at once
+        links.cut("a->b")                          # connections die, new ones are reset at once
+        links.freeze("a->b")                       # nothing arrives any more, and nobody is told
         links.mend("a->b")
 
 One thread with its own event loop carries all traffic. A cut cable resets what it carries, as a firewall that rejects
-does; whoever uses it sees refused and reset connections.
+does. A frozen one delivers nothing, as one that drops: its users wait, as long as their own patience lasts, and what
+they sent arrives once it is mended, as if sent again.
 """
 
 from __future__ import annotations
@@ -26,34 +28,36 @@ class _Link:
     def __init__(self, target: int) -> None:
         self.target = target
         self.whole = True
+        self.flows = asyncio.Event()
+        self.flows.set()
         self.carried: set[asyncio.StreamWriter] = set()
         self.server: asyncio.Server | None = None
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.whole:
-            writer.transport.abort()
-            return
+        ends = {writer}
+        self.carried.add(writer)
         try:
-            there, back = await asyncio.open_connection(LOOPBACK, self.target)
-        except OSError:
-            writer.transport.abort()
-            return
-        ends = {writer, back}
-        self.carried |= ends
-        try:
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            await self.flows.wait()
+            if self.whole:
+                there, back = await asyncio.open_connection(LOOPBACK, self.target)
+                ends.add(back)
+                self.carried.add(back)
+                await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens at the other end; or everything is being closed, and asyncio would log it
         finally:
             self.carried -= ends
             for end in ends:
                 end.transport.abort()
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                await self.flows.wait()
+                writer.write(data)
+                await writer.drain()
+            await self.flows.wait()
+            writer.write_eof()
 
 
 class Links:
@@ -72,9 +76,13 @@ class Links:
         """Cut a cable: what it carries dies."""
         self._do(self._cut(name))
 
+    def freeze(self, name: str) -> None:
+        """Let a cable deliver nothing: connections stay, new ones begin and hear nothing."""
+        self._do(self._freeze(name))
+
     def mend(self, name: str) -> None:
-        """Mend a cable for new connections."""
-        self._links[name].whole = True
+        """Mend a cable: for new connections when it was cut, for all when it was frozen."""
+        self._do(self._mend(name))
 
     @property
     def names(self) -> list[str]:
@@ -91,6 +99,14 @@ class Links:
         link.whole = False
         for end in list(link.carried):
             end.transport.abort()
+
+    async def _freeze(self, name: str) -> None:
+        self._links[name].flows.clear()
+
+    async def _mend(self, name: str) -> None:
+        link = self._links[name]
+        link.whole = True
+        link.flows.set()
 
     async def _close(self) -> None:
         for link in self._links.values():
