@@ -13,6 +13,7 @@ Reading order, which is the way of a log to a report:
 4. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
 5. :mod:`~brakeline.audit.html`: the same report as one self-contained page
 6. :mod:`~brakeline.audit.watch`: the same, kept running
-7. :mod:`~brakeline.audit.commands`: the command line
-8. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
+7. :mod:`~brakeline.audit.orders`: what became of one order
+8. :mod:`~brakeline.audit.commands`: the command line
+9. :mod:`~brakeline.audit.vectors`: byte-exact test vectors of the formats, for other implementations
 """

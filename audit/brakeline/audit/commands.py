@@ -94,7 +94,7 @@ def replay(
         evidence=bundles,
     )
     if html is not None:
-        _write_html(report, html, _command(sources, treaty, pin, as_of))
+        _write_html(report, html, _command(("replay",), sources, treaty, pin, as_of))
     _show(report, form)
     if evidence is not None:
         from brakeline.audit.evidence.bundle import write_bundles
@@ -176,6 +176,51 @@ def watch(
         as_json=form is Format.JSON,
     )
     raise typer.Exit(code)
+
+
+@app.command(
+    epilog="Example: brakeline audit order 3f1c9a70 logs/* --treaty treaty.toml --pin 9f86d081... --html order.html"
+)
+def order(
+    digest: Annotated[str, typer.Argument(help="The order's digest, or the first 8 or more digits of it.")],
+    sources: Annotated[list[str], typer.Argument(help="Logs: exported directories, or http(s) addresses.")],
+    treaty: Annotated[Path, typer.Option(help="The treaty: TOML, or its signed envelope (DSSE JSON).")],
+    pin: Annotated[str, typer.Option(help="The treaty's digest, 64 hex digits, from a source you trust.")],
+    as_of: Annotated[
+        str | None, typer.Option(help="Judge deadlines at this time: Unix ms, or ISO 8601 with an offset.")
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="text for people, json (docs/spec/report.md) for programs.")
+    ] = Format.TEXT,
+    html: Annotated[Path | None, typer.Option(help="Also write one self-contained HTML page, with plots.")] = None,
+) -> None:
+    """Report on one order: who saw it and stopped, how fast, how much compute leaked, who was not heard.
+
+    The logs are replayed first, as by `replay`. Exit codes: 0 every site was heard and its books keep to the order; 1
+    findings rest on it; 2 a verifier's misconduct; 3 unreadable input, or an order that no log holds; 4 something
+    about it could not be told. Where several apply: 3 before 2, 1, 4.
+    """
+    from brakeline.audit.orders.gather import audit_order
+    from brakeline.audit.orders.plain import to_plain
+
+    as_of_ms = None if as_of is None else parse_instant(as_of)
+    found = audit_order(sources, treaty, pin.lower(), digest.lower(), as_of_ms=as_of_ms)
+    if html is not None:
+        from brakeline.audit.orders.page import render as render_page
+
+        page = render_page(found, command=_command(("order", found.order.digest), sources, treaty, pin, as_of))
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(page, encoding="utf-8")
+    if form is Format.JSON:
+        import json
+
+        typer.echo(json.dumps(to_plain(found), indent=2, sort_keys=True, ensure_ascii=False))
+    else:
+        from brakeline.audit.orders.text import render
+        from rich.console import Console
+
+        render(found, Console(soft_wrap=True, highlight=False))
+    raise typer.Exit(int(found.exit))
 
 
 @app.command(epilog="Example: brakeline audit vectors --out docs/spec/vectors")
@@ -269,8 +314,8 @@ def _write_html(report: AuditReport, path: Path, command: str) -> None:
     path.write_text(render(report, command=command), encoding="utf-8")
 
 
-def _command(sources: list[str], treaty: Path, pin: str, as_of: str | None) -> str:
+def _command(verb: tuple[str, ...], sources: list[str], treaty: Path, pin: str, as_of: str | None) -> str:
     import shlex
 
-    words = ["brakeline", "audit", "replay", *sources, "--treaty", str(treaty), "--pin", pin]
+    words = ["brakeline", "audit", *verb, *sources, "--treaty", str(treaty), "--pin", pin]
     return shlex.join([*words, *(["--as-of", as_of] if as_of else [])])

@@ -40,7 +40,7 @@ def render(report: AuditReport, *, title: str = "Audit of a treaty's logs", comm
         f"<strong>{escape(MEANING[report.exit])}</strong> (exit {int(report.exit)}).</p>",
         _facts(report),
         "<h2>What this shows, and what it cannot</h2>",
-        _table(
+        table(
             ("level", "state", "in words"),
             ((escape(x.name), f"<b>{escape(x.state)}</b>", escape(x.sentence)) for x in report.levels),
         ),
@@ -57,9 +57,19 @@ def render(report: AuditReport, *, title: str = "Audit of a treaty's logs", comm
         '<p class="soft">A finding is named by the SHA-256 of its canonical JSON, a statement by that of its payload. '
         "Software never pronounces non-compliance: a referral is the strongest thing it says.</p>",
     ]
+    return document(title, body)
+
+
+def document(title: str, body: Iterable[str], *, style: str = "") -> str:
+    """Return a whole page of *body* (HTML), with the house's style and *style* after it."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    page = f"<head>{head}<style>{_STYLE}</style></head><body>{''.join(body)}</body>"
+    page = f"<head>{head}<style>{_STYLE}{style}</style></head><body>{''.join(body)}</body>"
     return f'<!doctype html><html lang="en">{page}</html>\n'
+
+
+def card(tone: str, head: str, text: str) -> str:
+    """Return a card for the top of a page; *tone* is good, bad or open, *head* and *text* are plain text."""
+    return f'<div class="fact {tone}"><b>{escape(head)}</b>{escape(text)}</div>'
 
 
 def _facts(report: AuditReport) -> str:
@@ -84,7 +94,7 @@ def _facts(report: AuditReport) -> str:
         ("bad" if report.findings else "good", found, what),
         ("open" if unchecked else "good", f"{unchecked} not checked", cannot),
     )
-    inner = "".join(f'<div class="fact {tone}"><b>{escape(head)}</b>{escape(text)}</div>' for tone, head, text in cards)
+    inner = "".join(card(*item) for item in cards)
     return f'<div class="facts">{inner}</div>'
 
 
@@ -95,7 +105,7 @@ def _cleared(report: AuditReport) -> str:
     if not gone:
         return ""
     rows = ((escape(item.sentence) or f"<code>{item.finding}</code>", escape(docket_line(item))) for item in gone)
-    return "<h2>Cleared</h2>" + _table(("finding", "what became of it"), rows)
+    return "<h2>Cleared</h2>" + table(("finding", "what became of it"), rows)
 
 
 def _findings(findings: Sequence[FindingReport], docket: Mapping[str, DocketReport]) -> str:
@@ -112,7 +122,7 @@ def _findings(findings: Sequence[FindingReport], docket: Mapping[str, DocketRepo
         )
         for item in findings
     )
-    return _table(("severity", "rule", "about", "period", "finding", "docket"), rows)
+    return table(("severity", "rule", "about", "period", "finding", "docket"), rows)
 
 
 def _logs(logs: Sequence[LogReport]) -> str:
@@ -126,7 +136,7 @@ def _logs(logs: Sequence[LogReport]) -> str:
         )
         for log in logs
     )
-    return _table(("log", "state", "entries, root", "cosigned", "newest entry"), rows)
+    return table(("log", "state", "entries, root", "cosigned", "newest entry"), rows)
 
 
 def _problems(title: str, problems: Sequence[Problem]) -> str:
@@ -136,7 +146,8 @@ def _problems(title: str, problems: Sequence[Problem]) -> str:
     return f"<h2>{escape(title)}</h2><ul>{items}</ul>"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; *headings* are plain text, cells are HTML."""
     head = "".join(f"<th>{escape(text)}</th>" for text in headings)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -67,14 +67,7 @@ def audit_sources(
     except BrakelineError as error:
         return AuditReport(pin=pin, problems=(Problem.of(error),))
     with ExitStack() as stack:
-        copies: list[Replayed] = []
-        for source in sources:
-            try:
-                copy = open_copy(stack.enter_context(opened(source)), document)
-            except BrakelineError as error:
-                copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
-                copy.fail(LogState.UNREADABLE, Problem.of(error))
-            copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
+        copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress)
         given = None if receipts is None else read_receipts(receipts, copies, document)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
         if evidence is None:
@@ -83,6 +76,26 @@ def audit_sources(
         evidence += given.bundles if given is not None else ()
         lost = tuple(gather(findings, copies, document, evidence))
         return replace(report, unchecked=(*lost, *report.unchecked))
+
+
+def read_sources(
+    stack: ExitStack,
+    sources: Sequence[str],
+    document: TreatyDocument,
+    *,
+    paranoid: bool = False,
+    progress: Progress | None = None,
+) -> list[Replayed]:
+    """Open (until *stack* closes) and replay each of *sources*; what fails is in its copy's report. Never raises."""
+    copies: list[Replayed] = []
+    for source in sources:
+        try:
+            copy = open_copy(stack.enter_context(opened(source)), document)
+        except BrakelineError as error:
+            copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
+            copy.fail(LogState.UNREADABLE, Problem.of(error))
+        copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
+    return copies
 
 
 def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -133,7 +146,7 @@ def weigh(
     """
     gaps: list[Problem] = []
     _compare(copies)
-    kept = _largest(copies)
+    kept = largest(copies)
     newest = max((facts.newest_ms for facts in kept.values()), default=-1)
     instant = newest if as_of_ms is None else as_of_ms
     for item in copies:
@@ -203,7 +216,7 @@ def _forks(copies: Sequence[Replayed], document: TreatyDocument) -> Iterator[Bun
             yield from () if bundle is None else (bundle,)
 
 
-def _largest(copies: Sequence[Replayed]) -> dict[str, Facts]:
+def largest(copies: Sequence[Replayed]) -> dict[str, Facts]:
     """Return origin -> the facts of its copy that reaches furthest."""
     kept: dict[str, Facts] = {}
     for item in copies:
