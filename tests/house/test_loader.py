@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from brakeline.cli import GROUP, build
+from brakeline.cli import GROUP, SUBGROUP, build
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -33,9 +33,9 @@ print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-def declared() -> list[str]:
+def declared(group: str = GROUP) -> list[str]:
     settings = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))
-    return sorted(settings["project"]["entry-points"][GROUP])
+    return sorted(settings["project"]["entry-points"][group])
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -53,7 +53,13 @@ def commands() -> list[tuple[str, ...]]:
 
 
 def test_the_installation_registers_exactly_the_groups_of_pyproject() -> None:
-    assert sorted(item.name for item in entry_points(group=GROUP)) == declared()
+    for group in (GROUP, SUBGROUP):
+        assert sorted(item.name for item in entry_points(group=group)) == declared(group)
+
+
+def test_a_party_may_add_a_command_to_anothers_group() -> None:
+    assert {tuple(name.split(".")) for name in declared(SUBGROUP)} <= set(commands())
+    assert commands() == commands()  # also the second time, exactly once
 
 
 def test_help_lists_every_group_and_imports_nothing_heavy() -> None:

@@ -273,7 +273,7 @@ def test_an_order_is_drafted_signed_by_both_and_complete(world: Path, tmp_path: 
     assert "not complete yet" in run(*status, code=4).stdout
     both = run(*sign, "--key", party_key(world, PARTIES[1])).stdout
     assert "EXERCISE" in both
-    assert "brakeline node submit" in both
+    assert "brakeline brake submit" in both
     run(*status)
     statement = parse_statement(Envelope.from_dsse_json(out.read_bytes()).payload)
     assert isinstance(statement.predicate, Order)
@@ -308,6 +308,43 @@ def test_envelopes_signed_apart_are_merged(world: Path, tmp_path: Path) -> None:
         )
     )
     assert merged["complete"] is True
+
+
+def test_signatures_made_apart_are_merged_by_who_holds_no_key(world: Path, tmp_path: Path) -> None:
+    order, all_of_them = tmp_path / "order.json", tmp_path / "all.dsse.json"
+    terms = ("--treaty", world / "treaty.toml")
+    assert "next: carry it to each of them" in draft(world, order).stdout
+    assert "nothing is signed yet" in run("brake", "sign", order, *terms, "--out", all_of_them, code=2).stderr
+    for place, party in enumerate(PARTIES):
+        alone = tmp_path / f"{place}.dsse.json"
+        said = run("brake", "sign", order, *terms, "--key", party_key(world, party), "--out", alone).stdout
+        assert f"next: carry it to {PARTIES[1 - place]}" in said
+        run("brake", "sign", alone, *terms, "--out", all_of_them)
+    assert "next: hand it in" in run("brake", "status", all_of_them, *terms, "--require-complete").stdout
+
+
+def signed(world: Path, folder: Path, name: str, *more: object) -> tuple[Path, str]:
+    """Draft an order and sign it with every party's key; return its envelope and digest."""
+    payload, out = folder / f"{name}.json", folder / f"{name}.dsse.json"
+    made = as_json(draft(world, payload, *more, "--format", "json"))
+    keys = [word for party in PARTIES for word in ("--key", party_key(world, party))]
+    run("brake", "sign", payload, "--treaty", world / "treaty.toml", *keys, "--out", out)
+    return out, str(made["digest"])
+
+
+def test_a_status_says_what_orders_come_to_for_a_site(world: Path, tmp_path: Path) -> None:
+    pause, digest = signed(world, tmp_path, "pause")
+    resume, _ = signed(world, tmp_path, "resume", "--kind", "resume", "--lifts", digest, "--effective-period", 6)
+    status = ("brake", "status", pause, "--treaty", world / "treaty.toml", "--site", "lab-1.party-a.example/site-1")
+    first = as_json(run(*status, "--period", 5, "--format", "json"))
+    assert (first["standing"], first["may"]) == ("order-binds", {"training": f"none, by {digest[:16]}..."})
+    later = run(*status, "--period", 6, "--beside", resume).stdout
+    assert "in period 6: order-lifted" in later
+    assert "training: free" in later
+    assert "go together" in run(*status[:-2], "--period", 6, code=2).stderr
+    unsigned = tmp_path / "unsigned.json"
+    draft(world, unsigned, "--kind", "resume", "--lifts", digest)
+    assert "order-incomplete" in run(*status, "--period", 6, "--beside", unsigned, code=3).stderr
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 What it is: the place where commands are found, and where an error with a code becomes lines on stderr. What it is not:
 a place for commands. An entry point names a Typer app, or an app of one command of the entry point's own name
-(``brakeline demo``). Command modules import nothing heavy until a command runs, so ``brakeline --help`` is quick; a
-party whose extra is not installed keeps its line there, and says what to install when it is called.
+(``brakeline demo``). An entry point ``brakeline.subcommands`` named ``group.command`` adds one to another's
+group: ``brakeline brake submit`` takes the node's network. Command modules import nothing heavy until a command runs, so
+``brakeline --help`` is quick; a party whose extra is not installed keeps its line there, and says what to install when
+it is called.
 
 Exit codes here: 2 for wrong usage, 3 for an error with a code; commands document their own beside these.
 """
@@ -11,6 +13,7 @@ Exit codes here: 2 for wrong usage, 3 for an error with a code; commands documen
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points, version
 from typing import Annotated
 
@@ -18,6 +21,7 @@ import typer
 from brakeline.ledger.errors import BrakelineError
 
 GROUP = "brakeline.commands"
+SUBGROUP = "brakeline.subcommands"
 FAILED = 3
 _EXTRA_OF = {"audit": "watch", "node": "node", "brake": "node", "verifier": "verifier", "demo": "testnet"}
 
@@ -33,6 +37,7 @@ def build() -> typer.Typer:
         epilog="Begin with: brakeline demo",
     )
     root.callback()(_options)
+    groups: dict[str, typer.Typer] = {}
     for entry_point in sorted(entry_points(group=GROUP), key=lambda item: item.name):
         name = entry_point.name
         try:
@@ -43,8 +48,25 @@ def build() -> typer.Typer:
         if _is_one_command(app, name):
             root.registered_commands.extend(app.registered_commands)
         else:
+            groups[name] = app
             root.add_typer(app, name=name)
+    _add_subcommands(groups)
     return root
+
+
+def _add_subcommands(groups: Mapping[str, typer.Typer]) -> None:
+    """Add to each of *groups* the commands that other parties have for it, once in a process."""
+    for entry_point in sorted(entry_points(group=SUBGROUP), key=lambda item: item.name):
+        group, _, name = entry_point.name.partition(".")
+        app = groups.get(group)
+        if app is None or name in {command.name for command in app.registered_commands}:
+            continue
+        try:
+            one: typer.Typer = entry_point.load()
+        except ModuleNotFoundError as error:
+            _add_missing(app, name, error, group)
+            continue
+        app.registered_commands.extend(one.registered_commands)
 
 
 def main() -> None:
@@ -82,8 +104,8 @@ def _is_one_command(app: typer.Typer, name: str) -> bool:
     return (command.name or getattr(command.callback, "__name__", "")) == name
 
 
-def _add_missing(root: typer.Typer, name: str, error: ModuleNotFoundError) -> None:
-    failure = _extra_missing(name, error)
+def _add_missing(root: typer.Typer, name: str, error: ModuleNotFoundError, group: str = "") -> None:
+    failure = _extra_missing(group or name, error)
 
     def missing() -> None:
         raise failure

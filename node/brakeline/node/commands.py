@@ -67,7 +67,7 @@ def init(
     from brakeline.ledger.keyfile import read_signer
     from brakeline.node.setup import Plan, make_node
 
-    with _reported():
+    with reported():
         counts = tuple((name, _count(value)) for name, value in map(_pair, chips))
         files = {name: Path(value) for name, value in map(_pair, serials or [])}
         plan = Plan(site, counts, files, tls_dir, effective_period, _after(after))
@@ -95,7 +95,7 @@ def run(folder: Folder) -> None:
     from brakeline.node.tls import TlsFiles
 
     _log_as_json()
-    with _reported():
+    with reported():
         config, site = open_site(folder, _secret(PASSPHRASE_ENV), _now_ms)
         credentials = TlsFiles.within(folder / config.tls.folder).credentials()
         node = Node(folder, config, site, credentials, _now_ms)
@@ -157,7 +157,7 @@ def meter(
         checkpoints=tuple(checkpoint or ()),
         patience_s=patience,
     )
-    with _reported():
+    with reported():
         code = asyncio.run(Relay(settings, session=os.urandom(16).hex(), now_ms=_now_ms).run())
     raise typer.Exit(code)
 
@@ -169,7 +169,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
     from brakeline.node.journal import Delivery, Journal
     from brakeline.node.setup import JOURNAL, TREATY, load_treaty
 
-    with _reported():
+    with reported():
         settings = config.load(folder / config.FILE)
         document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
         with Journal(folder / JOURNAL, read_only=True) as journal:
@@ -223,9 +223,9 @@ def submit(
     from brakeline.node.tls import TlsFiles
     from brakeline.treaty.envelope import Envelope
 
-    with _reported():
+    with reported():
         envelope = Envelope.from_dsse_json(file.read_bytes())
-        document, tls, addresses = _terms(folder, treaty, pin, tls_dir)
+        document, tls, addresses = terms_of(folder, treaty, pin, tls_dir)
         credentials = TlsFiles.within(tls).credentials()
         results = asyncio.run(submit_everywhere(envelope, document, credentials, receipts, timeout, addresses))
         received = sum(state is Delivery.RECEIVED for state, _ in results.values())
@@ -251,9 +251,10 @@ async def _serve(node: Node, ready: str) -> None:
     await node.run(lambda: print(ready, flush=True), stop)
 
 
-def _terms(
+def terms_of(
     folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None
 ) -> tuple[TreatyDocument, Path, dict[str, str]]:
+    """Return the pinned treaty, the folder of TLS files, and other addresses of verifiers, from a node or as given."""
     from brakeline.node import config
     from brakeline.node.setup import TREATY, load_treaty
 
@@ -325,7 +326,7 @@ def _log_as_json() -> None:
 
 
 @contextmanager
-def _reported() -> Generator[None]:
+def reported() -> Generator[None]:
     """Print an error that a person should see on standard error, and exit with 3."""
     from brakeline.ledger.errors import BrakelineError
 

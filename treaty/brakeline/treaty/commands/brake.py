@@ -1,14 +1,16 @@
-"""``brakeline brake``: draft an order, sign it offline, see whether its quorum is complete.
+"""``brakeline brake``: draft an order, sign it offline, see whether its quorum is complete and what it comes to.
 
-An order leaves this house as a file. Sending it is not done here, since anyone may do it and it takes the network:
-``brakeline node submit FILE --dir NODE`` (or any gRPC client of ``SubmitBatch``) hands the envelope to the verifiers.
+Files are carried by hand: the draft to every party that signs, each party's envelope back to whoever submits. Every
+command says what the next step is. Nothing here touches a network; ``brakeline brake submit`` is the node's command
+(:mod:`brakeline.node.submit_order`), and a machine that only signs needs nothing of the node.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from brakeline.treaty.commands.files import (
@@ -31,6 +33,7 @@ from brakeline.treaty.commands.files import (
 if TYPE_CHECKING:
     from brakeline.treaty.document import TreatyDocument
     from brakeline.treaty.envelope import Envelope
+    from brakeline.treaty.signing import SigningState
     from brakeline.treaty.statements import Order, Statement
 
 brake_app = typer.Typer(
@@ -99,7 +102,9 @@ def draft_order(
         digest, order = _read_order(payload)
         needed = document.quorum.orders
         value = {"file": str(out), "digest": digest, "needed": needed}
-        emit(value, [f"wrote {out}", *_order_lines(document, digest, order), f"{needed} parties must sign it"], form)
+        text = [f"wrote {out}", *_order_lines(document, digest, order), f"{needed} parties must sign it"]
+        text.append(f"next: carry it to each of them: brakeline brake sign {out} --treaty ... --key ...")
+        emit(value, text, form)
 
 
 @brake_app.command(
@@ -109,12 +114,18 @@ def draft_order(
 def sign_order(
     file: Annotated[Path, typer.Argument(help="The payload that `brake draft` wrote, or an envelope of it.")],
     treaty: Treaty,
-    key: Annotated[list[Path], typer.Option(help="A party's key file; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The envelope; signatures that stand in it already are kept.")],
+    key: Annotated[
+        list[Path] | None, typer.Option(help="A party's key file; several times. None: only merge what was signed.")
+    ] = None,
     passphrase_file: PassphraseFile = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Add a party's signature to an order, beside those that are there. Signing twice changes nothing."""
+    """Add a party's signature to an order, beside those that are there. Signing twice changes nothing.
+
+    Parties may sign one after the other, each handing its envelope on, or each alone: envelopes of one order are
+    merged by signing (or with no --key) into a file that holds another's.
+    """
     from hashlib import sha256
 
     from brakeline.treaty.signing import add_signature, order_state
@@ -126,41 +137,62 @@ def sign_order(
             there = read_envelope(out)
             envelope = there if envelope is None else there.merged(envelope)
         digest, order = _read_order(payload)
-        _check_treaty(document, order)
+        _check_order(document, order)
         parties = {vkey.keyid for vkey in document.party_keys().values()}
-        for path in key:
+        for path in key or ():
             signer = open_signer(path, passphrase_file)
             if sha256(signer.public_key).hexdigest() not in parties:
                 fail(f"signer-not-allowed: {path}: not the key of a party. Orders are signed by parties only")
             envelope = add_signature(payload, envelope, signer)
         if envelope is None:
-            raise typer.BadParameter("give at least one --key")
+            raise typer.BadParameter("nothing is signed yet: give at least one --key")
         write_whole(out, envelope.to_dsse_json())
         state = order_state(document, envelope)
         value = {"file": str(out), "digest": digest, **signing_json(state)}
-        emit(value, [*_order_lines(document, digest, order), *signing_lines(state), *_hint(state.complete, out)], form)
+        emit(value, [*_order_lines(document, digest, order), *signing_lines(state), _next(state, out)], form)
 
 
-@brake_app.command("status", epilog="Example: brakeline brake status order.dsse.json --treaty treaty.toml")
+@brake_app.command(
+    "status",
+    epilog="Example: brakeline brake status order.dsse.json --treaty treaty.toml --beside resume.dsse.json"
+    " --site lab-1.party-a.example/site-1 --period 30",
+)
 def order_status(
     file: Annotated[Path, typer.Argument(help="The order's envelope.")],
     treaty: Treaty,
+    beside: Annotated[
+        list[Path] | None, typer.Option(help="Another order that may lift it or bind besides; several times.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(help="With --period: what a site may do under these orders.")] = None,
+    period: Annotated[int | None, typer.Option(min=0, help="With --site: in which period.")] = None,
     require_complete: Annotated[
         bool, typer.Option("--require-complete", help="Exit with 4 unless the quorum is there.")
     ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
-    """Say what an order orders, for when, and who has signed it. Whether it is logged, the verifiers know."""
-    from brakeline.treaty.signing import order_state
+    """Say what an order orders, for when, who has signed it, and what it comes to for a site beside other orders.
 
+    Whether it is logged, and who obeyed, the logs know: `brakeline audit order`.
+    """
+    from brakeline.treaty.signing import order_state
+    from brakeline.treaty.statements import to_json
+
+    if (site is None) != (period is None):
+        raise typer.BadParameter("--site and --period go together")
     with reported():
         document = read_document(treaty)
         payload, envelope = _payload_of(file)
         digest, order = _read_order(payload)
-        _check_treaty(document, order)
+        _check_order(document, order)
+        orders = {digest: order, **_complete_orders(document, beside or [])}
         state = order_state(document, envelope)
-        value = {"digest": digest, "order": order.model_dump(mode="json"), **signing_json(state)}
-        emit(value, [*_order_lines(document, digest, order), *signing_lines(state), *_hint(state.complete, file)], form)
+        value: dict[str, object] = {"digest": digest, "order": to_json(order), **signing_json(state)}
+        lines = [*_order_lines(document, digest, order), *signing_lines(state)]
+        if site is not None and period is not None:
+            value |= _come_to(document, orders, digest, site, period)
+            lines += [f"  for {site} in period {period}: {value['standing']}"]
+            lines += [f"    {name}: {text}" for name, text in cast("dict[str, str]", value["may"]).items()]
+        emit(value, [*lines, _next(state, file)], form)
     if require_complete and not state.complete:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -256,6 +288,13 @@ def _read_order(payload: bytes) -> tuple[str, Order]:
     return statement.digest, statement.predicate
 
 
+def _check_order(document: TreatyDocument, order: Order) -> None:
+    from brakeline.treaty.orders import check_order
+
+    _check_treaty(document, order)
+    check_order(document, order)
+
+
 def _check_treaty(document: TreatyDocument, order: Order) -> None:
     if order.treaty != document.digest:
         fail(
@@ -288,5 +327,42 @@ def _utc(instant_ms: int) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _hint(complete: bool, file: Path) -> list[str]:
-    return [f"hand it to the verifiers: brakeline node submit {file} --dir NODE"] if complete else []
+def _next(state: SigningState, file: Path) -> str:
+    """Return the next step as one line."""
+    if state.complete:
+        return f"next: hand it in, from any machine with a client certificate: brakeline brake submit {file} --dir NODE"
+    if state.invalid or state.strangers:
+        return "next: leave out what is no party's or does not verify: sign the draft again, into a new file"
+    others = ", ".join(item.owner for item in state.missing)
+    return f"next: carry it to {others}: brakeline brake sign {file} --treaty ... --key ... --out {file.name}"
+
+
+def _complete_orders(document: TreatyDocument, files: Sequence[Path]) -> dict[str, Order]:
+    """Return the orders in *files*, each of which must be one that admission would take."""
+    from brakeline.treaty.signing import order_state
+
+    found: dict[str, Order] = {}
+    for path in files:
+        payload, envelope = _payload_of(path)
+        digest, order = _read_order(payload)
+        _check_order(document, order)
+        if not order_state(document, envelope).complete:
+            fail(f"order-incomplete: {path}: its quorum is not complete, so it lifts and binds nothing")
+        found[digest] = order
+    return found
+
+
+def _come_to(
+    document: TreatyDocument, orders: dict[str, Order], digest: str, site: str, period: int
+) -> dict[str, object]:
+    """Return how the order *digest* stands for *site* in *period*, and what all *orders* together leave it."""
+    from brakeline.treaty.orders import limit, standing
+    from brakeline.treaty.statements import Activity
+
+    activities = sorted({activity for order in orders.values() for activity in order.scope.activities})
+    may = {}
+    for activity in map(Activity, activities):
+        left = limit(orders, site, period, activity, document)
+        free = "free" if left is None else "none" if left.stops else f"{left.share} of its chip time"
+        may[activity.value] = free if left is None else f"{free}, by {left.order[:16]}..."
+    return {"standing": standing(orders, digest, site, period, document).value, "may": may}
