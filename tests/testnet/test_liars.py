@@ -18,7 +18,7 @@ import pytest
 from brakeline.audit.commands import app
 from brakeline.audit.evidence.bundle import EvidenceError
 from brakeline.audit.replay import audit_sources
-from brakeline.audit.report import AuditReport, LogState
+from brakeline.audit.report import AuditReport, Exit, LogState
 from brakeline.ledger.mirror import Mirror
 from brakeline.ledger.source import opened
 from brakeline.testnet.build import Testnet, build
@@ -57,27 +57,34 @@ class Play:
         urls = {verifier.name: verifier.url for verifier in self.net.document.verifiers}
         return {**urls, self.liar: f"http://{self.face}"} if self.face else urls
 
+    @property
+    def receipts(self) -> Path:
+        """What the lab's node was given."""
+        return self.net.lab(LAB.name) / "receipts"
+
+    def audit(self) -> AuditReport:
+        """Audit all logs where they are served, and the lab's receipts."""
+        return audit_sources(list(self.sources.values()), self.net.treaty, self.net.pin, receipts=self.receipts)
+
     def until(self, condition: Callable[[AuditReport], bool]) -> AuditReport:
-        """Audit all logs where they are served, again and again, until *condition* holds."""
+        """Audit again and again until *condition* holds."""
         deadline = time.monotonic() + LONGEST_S
         while True:
-            report = audit_sources(list(self.sources.values()), self.net.treaty, self.net.pin)
+            report = self.audit()
             if condition(report):
                 return report
             assert time.monotonic() < deadline, json.dumps(report.to_json(), indent=1)[:6_000]
             self.troupe.check()
             time.sleep(0.3)
 
-    def end(self) -> None:
-        """Mirror every log as this auditor sees it, and end all processes."""
+    def mirror(self) -> None:
+        """Mirror every log as this auditor sees it, for when the network is gone."""
         for name, url in self.sources.items():
             verifier = self.net.document.verifier(name)
             assert verifier is not None
             with opened(url) as source:
                 Mirror(self.root / "mirrors" / name, verifier.log_key).update(source)
             self.mirrors.append(self.root / "mirrors" / name)
-        self.troupe.kill(LAB.name)  # it would wait for all to take its last statements, and liars need not
-        self.troupe.stop_all()
 
 
 @contextmanager
@@ -103,7 +110,10 @@ def playing(root: Path, act: str, *options: str, clumsy: bool = False) -> Iterat
         lies = ["-m", "brakeline.testnet.cheat", "--dir", folder, "--imbalance", "0", "--second", "-1"]
         troupe.start(LAB.name, [sys.executable, *lies] if clumsy else node)
         troupe.await_ready([*names, LAB.name])
-        yield play
+        try:
+            yield play
+        finally:
+            troupe.kill(LAB.name)  # it would wait for all to take its last statements, and liars need not
 
 
 def acts(report: AuditReport) -> set[tuple[object, object]]:
@@ -128,12 +138,13 @@ def others_reproduce(play: Play, report: AuditReport) -> None:
     assert len(states) == 3
 
 
-def convicted(play: Play, *options: str) -> set[tuple[str, str]]:
+def convicted(play: Play) -> set[tuple[str, str]]:
     """Audit the mirrors by command, and check every bundle alone, as a stranger would; return (act, about) proven."""
     terms = ["--treaty", str(play.net.treaty), "--pin", play.net.pin]
     folder = play.root / "evidence"
     logs = [str(path) for path in play.mirrors]
-    call(2, "replay", *logs, *terms, *options, "--evidence", str(folder), "--format", "json")
+    options = ["--receipts", str(play.receipts), "--evidence", str(folder), "--format", "json"]
+    call(2, "replay", *logs, *terms, *options)
     proven: set[tuple[str, str]] = set()
     for path in sorted(folder.iterdir()):
         act = json.loads(path.read_bytes())["act"]
@@ -159,17 +170,30 @@ def call(code: int, *arguments: str) -> JsonObject:
 def test_a_verifier_that_omits_one_author_is_named(tmp_path: Path) -> None:
     with playing(tmp_path, "omission", "--about", LAB.site) as play:
         report = play.until(lambda report: bool(acts(report)))
-        play.end()
+        play.mirror()
     assert acts(report) == {("omission", play.liar)}
     assert about_labs(report) == set()
     others_reproduce(play, report)
     assert convicted(play) == {("omission", play.liar)}
 
 
+def test_a_verifier_that_merely_refuses_is_not_accused_and_what_it_lacks_is_said(tmp_path: Path) -> None:
+    def lacking(report: AuditReport) -> list[str]:
+        return [problem.message for problem in report.unchecked if problem.code == "statements-lacking"]
+
+    with playing(tmp_path, "refusal", "--about", LAB.site) as play:
+        report = play.until(lambda report: bool(lacking(report)))
+    assert (acts(report), about_labs(report)) == (set(), set())
+    assert {log.state for log in report.logs} == {LogState.REPRODUCED}
+    (message,) = lacking(report)
+    assert play.liar in message
+    assert report.exit is Exit.OPEN
+
+
 def test_a_verifier_that_backdates_is_named(tmp_path: Path) -> None:
     with playing(tmp_path, "backdating") as play:
         report = play.until(lambda report: bool(acts(report)))
-        play.end()
+        play.mirror()
     assert acts(report) == {("backdating", play.liar)}
     assert about_labs(report) == set()
     others_reproduce(play, report)
@@ -179,7 +203,7 @@ def test_a_verifier_that_backdates_is_named(tmp_path: Path) -> None:
 def test_a_verifier_that_hides_findings_is_named_and_they_are_found_all_the_same(tmp_path: Path) -> None:
     with playing(tmp_path, "hiding", clumsy=True) as play:
         report = play.until(lambda report: bool(acts(report)))
-        play.end()
+        play.mirror()
     assert acts(report) == {("misjudging", play.liar)}
     assert about_labs(report) == {("imbalance", LAB.site)}
     others_reproduce(play, report)
@@ -189,7 +213,7 @@ def test_a_verifier_that_hides_findings_is_named_and_they_are_found_all_the_same
 def test_a_verifier_that_slanders_a_lab_is_named_and_the_lab_is_not(tmp_path: Path) -> None:
     with playing(tmp_path, "slander", "--about", LAB.site) as play:
         report = play.until(lambda report: bool(acts(report)))
-        play.end()
+        play.mirror()
     assert acts(report) == {("misjudging", play.liar)}
     assert about_labs(report) == set()
     others_reproduce(play, report)
@@ -198,20 +222,15 @@ def test_a_verifier_that_slanders_a_lab_is_named_and_the_lab_is_not(tmp_path: Pa
 
 def test_a_verifier_that_shows_two_histories_is_named_by_whoever_sees_the_second(tmp_path: Path) -> None:
     with playing(tmp_path, "fork") as play:
-        receipts = play.net.lab(LAB.name) / "receipts"
-
-        def shown(report: AuditReport) -> bool:
-            return bool(acts(report)) and any(play.liar in path.parts for path in receipts.rglob("*.tlog-proof"))
-
-        report = play.until(shown)
+        report = play.until(lambda report: len(acts(report)) == 2)
         first = play.net.document.verifier(play.liar)
         assert first is not None
         both = audit_sources([first.url, f"http://{play.face}"], play.net.treaty, play.net.pin)
-        play.end()
-    assert acts(report) == {("fork", play.liar)}
+        play.mirror()
+    assert acts(report) == {("fork", play.liar), ("dishonoured-receipt", play.liar)}
     assert about_labs(report) == set()
     others_reproduce(play, report)
-    assert convicted(play, "--receipts", str(receipts)) == {("fork", play.liar), ("dishonoured-receipt", play.liar)}
+    assert convicted(play) == {("fork", play.liar), ("dishonoured-receipt", play.liar)}
     assert [log.divergence.code for log in both.logs if log.divergence] == ["log-forked", "log-forked"]
     # One witness was fooled, and its verifier stayed honest: it took nothing over that no quorum had cosigned.
     cosigned = next(set(log.cosigned) for log in report.logs if log.origin == play.liar)

@@ -7,6 +7,7 @@ All else stays as it is: it speaks gRPC and HTTP, witnesses its peers, mirrors t
 act         what it does
 ==========  ========================================================================================================
 omission    says that it mirrored its peers' logs, and never lets a statement of the author ``--about`` into its own
+refusal     the same, and never says what it mirrored: no signature of it contradicts another, so nothing is provable
 backdating  dates its entries ``--lag-ms`` before the truth, whatever its witnesses' cosignatures say
 hiding      leaves out of its log every finding that its rules reach
 slander     writes one finding that no rule reaches, about the site ``--about``
@@ -51,7 +52,7 @@ from brakeline.verifier.storage import Storage
 from brakeline.verifier.witness import Witness
 from brakeline.verifier.witness_store import WitnessStore
 
-ACTS = ("omission", "backdating", "hiding", "slander", "fork")
+ACTS = ("omission", "refusal", "backdating", "hiding", "slander", "fork")
 OTHER = "other-history"
 """The folder of a forking verifier's second history."""
 _NEVER = NotYet("parent-unknown", "the statement's parent is not in this log")
@@ -61,9 +62,13 @@ class Deaf(LogState):
     """A log that treats every statement of one author (``""``: of all authors) as if it had never come."""
 
     about = ""
+    discreet = False
+    """Whether heartbeats keep to themselves what was mirrored."""
 
     def commit(self, batches: Sequence[Sequence[Submission]], heartbeat: Heartbeat | None) -> Committed:
         """Commit what others signed; everything of the author is *not yet*, for ever."""
+        if heartbeat is not None and self.discreet:
+            heartbeat = Heartbeat(checkpoint=heartbeat.checkpoint, mirrored=())
         heard = [[item for item in batch if not self._unheard(item)] for batch in batches]
         committed = super().commit(heard, heartbeat)
         outcomes: list[list[Outcome]] = []
@@ -84,11 +89,18 @@ class Omitting(VerifierServer):
     """Mirrors its peers, says so, and lets nothing of one author into its own log."""
 
     about = ""
+    discreet = False
 
     def _open_state(self, storage: Storage) -> LogState:
         state = Deaf(self._terms.document, storage, self._judge, self._guard.stamp)
-        state.about = self.about
+        state.about, state.discreet = self.about, self.discreet
         return state
+
+
+class Refusing(Omitting):
+    """Lets nothing of one author into its own log, and does not say whether it has seen any of it."""
+
+    discreet = True
 
 
 class Backdating(VerifierServer):
@@ -265,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run a verifier that lies (for tests and exercises).")
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--act", choices=ACTS, required=True)
-    parser.add_argument("--about", default="", help="whose statements are omitted, or who is slandered")
+    parser.add_argument("--about", default="", help="whose statements are left out, or who is slandered")
     parser.add_argument("--lag-ms", type=int, default=8_000, help="how far entries are dated back")
     parser.add_argument("--face", default="", help="host:port where the second history of a fork is shown")
     parser.add_argument("--fooled", default="", help="the verifier whose witness is asked to cosign the second history")
@@ -274,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Forking.face, Forking.fooled = options.face, options.fooled
     makers: dict[str, Callable[[Path, Config, Terms, Signers], VerifierServer]] = {
         "omission": Omitting,
+        "refusal": Refusing,
         "backdating": Backdating,
         "hiding": partial(VerifierServer, judge=Hiding),
         "slander": partial(VerifierServer, judge=partial(Slandering, about=options.about)),
