@@ -3,7 +3,7 @@
 What it is: the place where commands are found, and where an error with a code becomes lines on stderr. What it is not:
 a place for commands. An entry point names a Typer app, or an app of one command of the entry point's own name
 (``brakeline demo``). An entry point ``brakeline.subcommands`` named ``group.command`` adds one to another's
-group: ``brakeline brake submit`` takes the node's network. Command modules import nothing heavy until a command runs, so
+group: ``brakeline brake submit`` takes the node's network. Command modules import nothing heavy before one runs, so
 ``brakeline --help`` is quick; a party whose extra is not installed keeps its line there, and says what to install when
 it is called.
 
