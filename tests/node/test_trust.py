@@ -235,6 +235,10 @@ def slow(document: TreatyDocument, numerator: int, denominator: int, **changes: 
     return cast.envelope(payload(document, kind="slow", ceiling=ceiling, **changes), *PARTIES)
 
 
+def last(program: Program) -> Message:
+    return program.told[-1]
+
+
 def test_a_ceiling_is_divided_among_the_programs_it_covers_and_granted_once_a_period(site: Site, clock: Clock) -> None:
     brake = Brake(site, clock)
     first, second = connect(site, brake), connect(site, brake, "2" * 32)
@@ -249,23 +253,23 @@ def test_a_ceiling_is_divided_among_the_programs_it_covers_and_granted_once_a_pe
         start = begin + (period - 5) * cast.PERIOD
         return Slow(order.digest, chip_ms, start, start + cast.PERIOD)
 
-    assert first.told[-1] == second.told[-1] == grant(5, whole // 2)
+    assert last(first) == last(second) == grant(5, whole // 2)
     late = connect(site, brake, "4" * 32)  # all of this period is granted
     assert late.told == [grant(5, 0)]
     brake.detach(second)
     brake.tick()
-    assert first.told[-1] == grant(5, whole // 2)
+    assert last(first) == grant(5, whole // 2)
     clock.to(6)
     brake.tick()
-    assert first.told[-1] == late.told[-1] == grant(6, whole // 2)
+    assert last(first) == last(late) == grant(6, whole // 2)
     assert other.told == [Resume()]
     harder = cast.order(site.document, effective=6, expiry=8)
     brake.see(harder, "v1")
     brake.tick()
-    assert first.told[-1] == Pause(harder.digest)  # the most restrictive one decides
+    assert last(first) == Pause(harder.digest)  # the most restrictive one decides
     clock.to(8)
     brake.tick()
-    assert first.told[-1] == grant(8, whole // 2)
+    assert last(first) == grant(8, whole // 2)
     clock.to(50)
     brake.tick()
-    assert first.told[-1] == Resume()
+    assert last(first) == Resume()

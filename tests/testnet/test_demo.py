@@ -54,6 +54,7 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
     text = shown.file.getvalue()
     assert "MATCH: the audit found exactly what was planted" in text
     assert "its books hold exactly these steps" in text
+    assert "from exactly the frozen weights, no step missing and none twice" in text
     assert str(outcome.paths["html"]) in text
 
 
@@ -61,16 +62,23 @@ def the_pause_shows_in_the_books(outcome: Outcome) -> None:
     """Who obeys books no training once the order is in force; who defies it goes on; who hides it books none at all."""
     sites = {lab.role: outcome.training[lab.site] for lab in outcome.plan.labs if lab.role is not Role.IDLE}
     assert outcome.braked_in is not None
-    after = range(outcome.braked_in + 2, outcome.periods)
-    assert len(after) >= 2
+    assert outcome.resumed_in is not None
+    after = range(outcome.braked_in + 2, outcome.resumed_in)
+    assert len(after) >= 1
     assert any(sites[Role.TRAINER][period] for period in range(outcome.braked_in + 1))
     assert not any(sites[Role.TRAINER][period] for period in after)
+    assert any(sites[Role.TRAINER][period] for period in range(outcome.resumed_in, outcome.periods))
     assert all(sites[Role.CLUMSY][period] for period in after)
     assert not any(sites[Role.HIDDEN].values())
     stop = outcome.stop
     assert stop is not None
     assert stop.step == stop.booked_steps
     assert len(stop.freeze) == 64
+    back = outcome.back
+    assert back is not None
+    assert (back.resumed, back.step, back.unbroken) == (stop.freeze, stop.step, True)
+    before, later = ([loss for step, loss in back.losses if (step <= stop.step) is early] for early in (True, False))
+    assert max(later) < sum(before) / len(before)  # it goes on from what it had learnt, not from the beginning
 
 
 def everything_is_left_behind(outcome: Outcome) -> None:

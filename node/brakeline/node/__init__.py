@@ -7,5 +7,5 @@ verifier, judges nothing, and never believes one: an order counts only with the 
 Reading order, along the way of a figure from the chip to the log: :mod:`hook` (inside the training process),
 :mod:`meter` and :mod:`relay` (around it), :mod:`channel` (the Unix socket), :mod:`journal` (what must survive),
 :mod:`books` (what a period adds up to), :mod:`site` (the next statement, signed once), :mod:`sender` and :mod:`watch`
-(the verifiers), :mod:`brake`, :mod:`service` (how it runs), :mod:`commands`.
+(the verifiers), :mod:`brake` with :mod:`ranks` and :mod:`acknowledge`, :mod:`service` (how it runs), :mod:`commands`.
 """

@@ -8,12 +8,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 from brakeline.node.meters import commands as meters_commands
 
 if TYPE_CHECKING:
+    from brakeline.node.journal import Journal
     from brakeline.node.service import Node
     from brakeline.treaty.document import TreatyDocument
 
@@ -187,6 +188,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
                     for s in journal.open_sessions()
                 ],
                 "orders": [{"digest": d, "seen_at": at} for d, _, at in journal.orders()],
+                "stopped": (stopped := [item for d, _, at in journal.orders() for item in _stopped(journal, d, at)]),
                 "acknowledged": sorted(journal.acknowledged()),
             }
         lines = [
@@ -197,6 +199,11 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
                 f"  {name}: {p[Delivery.RECEIVED]} received, {p[Delivery.PENDING]} pending, {p[Delivery.OPEN]} open,"
                 f" {p[Delivery.REFUSED]} refused"
                 for name, p in progress.items()
+            ),
+            *(
+                f"order {item['order'][:16]}...: {item['workload']} after step {item['step']}; ms after it was seen: "
+                f"agreed {item['agreed_ms']}, ceased {item['ceased_ms']}, durable {item['durable_ms']}"
+                for item in stopped
             ),
         ]
         _emit(value, lines, form)
@@ -239,6 +246,32 @@ def submit(
         _emit(value, [envelope.digest, *lines], form)
     if received < document.quorum.receipts:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+class _Stop(TypedDict):
+    order: str
+    workload: str
+    step: int
+    freeze: str | None
+    agreed_ms: int | None
+    ceased_ms: int
+    durable_ms: int | None
+
+
+def _stopped(journal: Journal, order: str, seen_at: int) -> list[_Stop]:
+    """Return where each workload stopped on *order*, instants in ms after the node had verified it."""
+    return [
+        _Stop(
+            order=order,
+            workload=workload,
+            step=stop.step,
+            freeze=stop.freeze,
+            agreed_ms=None if stop.agreed_at is None else stop.agreed_at - seen_at,
+            ceased_ms=stop.at - seen_at,
+            durable_ms=None if stop.durable_at is None else stop.durable_at - seen_at,
+        )
+        for workload, stop in journal.stops(order).values()
+    ]
 
 
 async def _serve(node: Node, ready: str) -> None:

@@ -60,8 +60,8 @@ class Observer:
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
         self.views = [View(v, HttpSource(v.url, self._client)) for v in document.verifiers]
         self.statements: dict[str, Statement] = {}
-        self.order_at: int | None = None
-        """When the first log took an order in (Unix ms, that log's clock)."""
+        self.order_at: dict[str, int] = {}
+        """When the first log took an order in (Unix ms, that log's clock), by statement digest."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -80,7 +80,8 @@ class Observer:
                     self.statements.setdefault(statement.digest, statement)
                     view.held[statement.digest] = entry.index
                     if isinstance(statement.predicate, Order):
-                        self.order_at = min(self.order_at or entry.received_at_ms, entry.received_at_ms)
+                        first = self.order_at.get(statement.digest, entry.received_at_ms)
+                        self.order_at[statement.digest] = min(first, entry.received_at_ms)
 
     def period_of(self, statement: Statement) -> int | None:
         """Return the period that books or evidence are about, None for other statements."""
@@ -112,15 +113,24 @@ class Observer:
             for view in self.views
         )
 
-    def order_held(self) -> bool:
-        """Say whether every log holds an order."""
-        orders = {digest for digest, statement in self.statements.items() if isinstance(statement.predicate, Order)}
-        return bool(orders) and all(orders & view.held.keys() for view in self.views)
+    def order_held(self, kind: str) -> str | None:
+        """Return the digest of the order of *kind* when every log holds it."""
+        digest = self.order(kind)
+        return digest if digest is not None and all(digest in view.held for view in self.views) else None
 
-    def acknowledgements(self) -> dict[str, Acknowledgement]:
-        """Return site -> the acknowledgement it gave."""
-        found = [s.predicate for s in self.statements.values()]
-        return {said.author: said for said in found if isinstance(said, Acknowledgement)}
+    def order(self, kind: str) -> str | None:
+        """Return the digest of the order of *kind* that a log holds, None while there is none."""
+        for digest, statement in self.statements.items():
+            if isinstance(statement.predicate, Order) and statement.predicate.kind == kind:
+                return digest
+        return None
+
+    def acknowledgements(self, kind: str) -> dict[str, Acknowledgement]:
+        """Return site -> what it said last of the order of *kind*."""
+        digest = self.order(kind)
+        found = [s.predicate for s in self.statements.values() if isinstance(s.predicate, Acknowledgement)]
+        ours = sorted((said for said in found if said.order == digest), key=lambda said: said.sequence)
+        return {said.author: said for said in ours}
 
     def training(self, site: str) -> dict[int, tuple[int, int]]:
         """Return period -> (chip-ms, FLOP) of training in the books of *site*; of several versions the largest."""

@@ -36,6 +36,7 @@ class Stop:
         step: the last optimiser step.
         booked_steps: how many steps the booked FLOP amount to, by the program's own count of the FLOP of its steps;
             None when they are no whole number of steps.
+        durable_ms: from the last step's end to the checkpoint's being durable and its digest known.
         freeze: digest of the saved weights.
     """
 
@@ -44,22 +45,45 @@ class Stop:
     stopped_ms: int
     step: int
     booked_steps: int | None
+    durable_ms: int
     freeze: str
+
+
+@dataclass(frozen=True)
+class Back:
+    """How that lab went on after the resume; instants in Unix ms.
+
+    Attributes:
+        resumed_ms: from the later of the resume's being seen and its taking effect to the moment before the next step.
+        step: the last step before the pause, by what it says when it goes on.
+        resumed: digest of what it goes on from.
+        unbroken: whether the training's own record has every reported step once, in order, on both sides of the pause.
+        losses: (step, loss in nats per byte) of that record.
+    """
+
+    resumed_ms: int
+    step: int
+    resumed: str
+    unbroken: bool
+    losses: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Everything worth telling: what ``--format json`` prints and what people see rendered.
 
-    ``braked_in``: the period from which the order was both in force and in every log.
+    ``braked_in``: the period from which the pause was both in force and in every log; ``resumed_in``: from which it was
+    lifted.
     """
 
     plan: Plan
     comparison: Comparison
     audit: Audit
     stop: Stop | None
+    back: Back | None
     periods: int
     braked_in: int | None
+    resumed_in: int | None
     training: Mapping[str, Mapping[int, int]]
     statements: Mapping[str, int]
     paths: Mapping[str, Path]
@@ -70,7 +94,10 @@ class Outcome:
         """What went wrong besides rows of the comparison."""
         stopped = self.stop is not None and self.stop.booked_steps == self.stop.step
         brake = () if stopped else ("lab 1 did not stop, or its books show steps after the stop",)
-        return (*self.comparison.problems, *brake)
+        back = self.back
+        same = back is not None and self.stop is not None and back.resumed == self.stop.freeze and back.unbroken
+        resume = () if same else ("lab 1 did not go on from exactly its frozen weights, or not after that step",)
+        return (*self.comparison.problems, *brake, *resume)
 
     @property
     def matched(self) -> bool:
@@ -93,8 +120,10 @@ class Outcome:
             "problems": list(self.problems),
             "audit_exit": self.audit.exit_code,
             "brake": None if stop is None else vars(stop),
+            "resume": None if self.back is None else {**vars(self.back), "losses": [list(p) for p in self.back.losses]},
             "periods": self.periods,
             "braked_in": self.braked_in,
+            "resumed_in": self.resumed_in,
             "training_chip_ms": {site: dict(by_period) for site, by_period in self.training.items()},
             "statements": dict(self.statements),
             "paths": {name: str(path) for name, path in self.paths.items()},
@@ -133,32 +162,52 @@ def unchecked_in(report: Mapping[str, object]) -> list[str]:
 
 def stop_of(stage: Stage) -> Stop | None:
     """Return how lab 1 stopped, from its own acknowledgement and books in the logs; None when it did not say so."""
-    site = stage.plan.labs[0].site
-    said = stage.observer.acknowledgements().get(site)
-    if said is None or not said.workloads or stage.observer.order_at is None:
+    site, observer = stage.plan.labs[0].site, stage.observer
+    order, said = observer.order("pause"), observer.acknowledgements("pause").get(site)
+    if order is None or said is None or not said.workloads:
         return None
     begun = stage.net.document.grid.start_of(stage.effective).value
     workload = said.workloads[0]
-    booked = sum(flop for _, flop in stage.observer.training(site).values())
-    counted = _counted(stage.troupe.output / f"{stage.plan.labs[0].name}-work.out", workload.step)
-    steps, rest = divmod(booked * workload.step, counted) if counted else (0, 1)
+    paused = [flop for period, (_, flop) in observer.training(site).items() if period < (stage.resumes_in or 2**53)]
+    counted = next((line.get("flop") for line in _said(stage) if line.get("stopped") == workload.step), 0)
+    steps, rest = divmod(sum(paused) * workload.step, counted) if isinstance(counted, int) and counted else (0, 1)
+    durable = workload.durable_at.value if workload.durable_at else 0
     return Stop(
         site=site,
-        seen_ms=said.seen_at.value - stage.observer.order_at,
+        seen_ms=said.seen_at.value - observer.order_at[order],
         stopped_ms=said.stopped_at.value - max(said.seen_at.value, begun),
         step=workload.step,
         booked_steps=None if rest else steps,
+        durable_ms=durable - said.stopped_at.value,
         freeze=workload.freeze or "",
     )
 
 
-def _counted(said: Path, step: int) -> int:
-    """Return the FLOP that the training itself says it had computed when it stopped after *step*; 0 if it did not."""
-    for line in said.read_text("utf-8").splitlines():
-        value = cast("dict[str, object]", json.loads(line))
-        if value.get("stopped") == step and isinstance(flop := value.get("flop"), int):
-            return flop
-    return 0
+def back_of(stage: Stage) -> Back | None:
+    """Return how lab 1 went on, from what it acknowledged and its training printed; None when it did not say so."""
+    said = stage.observer.acknowledgements("resume").get(stage.plan.labs[0].site)
+    workload = next(iter(said.workloads), None) if said is not None else None
+    if said is None or workload is None or workload.resumed_at is None or stage.resumes_in is None:
+        return None
+    begun = stage.net.document.grid.start_of(stage.resumes_in).value
+    losses = [(line["step"], line["loss"]) for line in _said(stage) if "loss" in line and "step" in line]
+    record = tuple((step, loss) for step, loss in losses if isinstance(step, int) and isinstance(loss, float))
+    steps = [step for step, _ in record]
+    gap = steps[0] if steps else 0
+    whole = steps == list(range(gap, gap * (len(steps) + 1), gap)) if gap else False
+    return Back(
+        resumed_ms=workload.resumed_at.value - max(said.seen_at.value, begun),
+        step=workload.step,
+        resumed=workload.resumed or "",
+        unbroken=whole and steps[-1] > workload.step > gap,
+        losses=record,
+    )
+
+
+def _said(stage: Stage) -> list[dict[str, object]]:
+    """Return what lab 1's training itself has printed, line by line."""
+    path = stage.troupe.output / f"{stage.plan.labs[0].name}-work.out"
+    return [cast("dict[str, object]", json.loads(line)) for line in path.read_text("utf-8").splitlines()]
 
 
 def conclude(stage: Stage, audit: Audit, seconds: float) -> Outcome:
@@ -172,8 +221,10 @@ def conclude(stage: Stage, audit: Audit, seconds: float) -> Outcome:
         comparison,
         audit,
         stop_of(stage),
+        back_of(stage),
         stage.periods,
         None if stage.held_in is None else max(stage.effective, stage.held_in),
+        stage.resumes_in,
         _training(stage.plan, stage.observer),
         {view.verifier.name: len(view.held) for view in stage.observer.views},
         paths,

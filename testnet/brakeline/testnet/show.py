@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from brakeline.testnet.compare import Row
-from brakeline.testnet.outcome import Outcome, found_in
+from brakeline.testnet.outcome import Back, Outcome, found_in
 from brakeline.testnet.plan import Plan, Role
 from brakeline.testnet.stage import Stage
 from rich.console import Console
@@ -31,7 +31,7 @@ class Progress:
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._where = ""
-        self._stopped: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -64,13 +64,13 @@ class Progress:
         elif where != self._where:
             self._console.print(f"  {line}")
         self._where = where
-        for site, said in stage.observer.acknowledgements().items():
-            if site not in self._stopped:
-                self._stopped.add(site)
-                stops = [f"{w.workload} stopped after step {w.step}" for w in said.workloads]
-                self.event(
-                    f"{site} acknowledges the order: {', '.join(stops) or 'nothing of its was running, it says'}"
-                )
+        for kind, how in (("pause", "stopped"), ("resume", "goes on")):
+            for site, said in stage.observer.acknowledgements(kind).items():
+                if (kind, site) not in self._said:
+                    self._said.add((kind, site))
+                    stops = [f"{w.workload} {how} after step {w.step}" for w in said.workloads]
+                    nothing = "nothing of its was running, it says" if kind == "pause" else "nothing of its had stopped"
+                    self.event(f"{site} acknowledges the order to {kind}: {', '.join(stops) or nothing}")
 
 
 def render(outcome: Outcome, console: Console) -> None:
@@ -113,15 +113,36 @@ def _comparison(rows: Sequence[Row]) -> Table:
 
 
 def _brake(outcome: Outcome) -> str:
-    stop = outcome.stop
+    stop, back = outcome.stop, outcome.back
     if stop is None:
         return f"The brake: {outcome.plan.labs[0].site} did not acknowledge a stop."
-    return (
+    told = (
         f"The brake: {stop.site} had verified the order {stop.seen_ms} ms after the first log held it, and stopped "
         f"{max(0, stop.stopped_ms)} ms after it took effect, after step {stop.step}; its books hold "
         f"{'exactly these steps' if stop.booked_steps == stop.step else 'OTHER steps'}. "
-        f"Frozen weights: {stop.freeze[:16]}..."
+        f"Its checkpoint was durable {stop.durable_ms} ms later. Frozen weights: {stop.freeze[:16]}..."
     )
+    if back is None:
+        return f"{told}\nThe resume: it did not go on."
+    same = "exactly the frozen weights" if back.resumed == stop.freeze else "OTHER weights"
+    went = f"it went on {max(0, back.resumed_ms)} ms after the resume took effect, from {same}"
+    steps = "no step missing and none twice" if back.unbroken else "with steps MISSING or TWICE"
+    return f"{told}\nThe resume: {went}, {steps}. Loss in nats per byte, the pause at the bar:\n  {curve(back)}"
+
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def curve(back: Back) -> str:
+    """Return the loss by step as one line of blocks, a bar where the pause was, its ends in numbers."""
+    every = max(1, -(-len(back.losses) // WIDTH))
+    points = back.losses[::every]
+    low, high = min(loss for _, loss in points), max(loss for _, loss in points)
+    heights = [BLOCKS[round((len(BLOCKS) - 1) * (loss - low) / (high - low or 1))] for _, loss in points]
+    paused = sum(step <= back.step for step, _ in points)
+    line = "".join([*heights[:paused], "|", *heights[paused:]])
+    return f"{points[0][1]:.2f} {line} {points[-1][1]:.2f} (steps {points[0][0]} to {points[-1][0]})"
 
 
 def _books(outcome: Outcome) -> Table:

@@ -1,6 +1,7 @@
 """The play: everything is built, started, lived through period by period, ended and audited.
 
-    build -> verifiers, nodes, meter -> (periods: trainings begin, hidden ones later; the brake is pressed)
+    build -> verifiers, nodes, meter -> (periods: trainings begin, hidden ones later; the brake is pressed, and
+    released)
           -> every log holds everything -> trainings end -> the audit, while the logs are up -> everybody leaves
 
 Nothing here knows how a lab cheats beyond starting the process that does; nothing here judges. The brake goes the way
@@ -24,7 +25,8 @@ from brakeline.testnet.build import PARTIES, Testnet, build
 from brakeline.testnet.observer import Observer
 from brakeline.testnet.plan import PERIODS, LabPlan, Plan, Role
 from brakeline.testnet.ports import Ports
-from brakeline.testnet.processes import BRAKELINE, Errand, Errands, ProcessError, Troupe
+from brakeline.testnet.pressing import Press
+from brakeline.testnet.processes import BRAKELINE, Errands, ProcessError, Troupe
 from brakeline.testnet.terms import BRISK, Pace
 from brakeline.treaty.quantities import InstantMs
 
@@ -32,17 +34,22 @@ TRAINING = Path(__file__).resolve().parents[3] / "examples" / "train_stdlib.py"
 METER = "meter"
 TICK_S = 0.25
 LOOK_S = 1.0
-DRAFT, SUBMIT = "brake-draft", "node-submit"
-PRESS_LEAD_MS = 4_000
-"""Drafting and signing begin this long before the period in which the order is submitted."""
-AFTER_HIDDEN, AFTER_NOTICE = 7, 2
-"""Periods that the play goes on at least after hidden training began, and after the notice of the order was over."""
+JUDGED, AFTER_RESUME = 1, 2
+"""Periods that the pause binds before it ends, and that the play goes on after that."""
+AFTER_HIDDEN = 7
+"""Periods that the play goes on at least after hidden training began."""
+RELEASE_LEAD_MS = 2_500
+"""The resume is submitted this long before its effective period."""
 SETTLE_S = 60.0
 """How long after the last period statements may take to stand in every log."""
 SHARE = {Role.TRAINER: "0.25", Role.CLUMSY: "0.2", Role.HIDDEN: "0.7"}
 """Share of time for which a role's training computes: two cores carry a whole treaty."""
 HOUSEKEEPING = "import hashlib,time\nwhile True: hashlib.sha256(bytes(10**6)).digest(); time.sleep(1)"
 """What a mostly idle lab does: a little, and not training."""
+
+
+def _pause(effective: int) -> Press:
+    return Press("pause", effective, "Article 20: a pause, pressed for the demo")
 
 
 def now_ms() -> int:
@@ -117,7 +124,12 @@ class Stage:
         """Processes that labs compute with."""
         self._untapped: dict[str, str] = {}
         self.held_in: int | None = None
-        """The period in which every log was seen to hold the order."""
+        """The period in which every log was seen to hold the pause."""
+        self.resumes_in: int | None = None
+        """The period from which the resume is in force, once that is known."""
+        self._resume_held = False
+        self._pressed: dict[str, Press] = {}
+        self._errands: list[Errands] = []
         self._looked = 0.0
         self._work_due = list(plan.labs)
         self._hidden_due = [lab for lab in plan.labs if lab.role is Role.HIDDEN]
@@ -187,7 +199,7 @@ class Stage:
 
     def _training_command(self, lab: LabPlan) -> list[str]:
         checkpoint = self.net.lab(lab.name) / "checkpoint.npz"
-        options = ["--steps", "0", "--throttle", SHARE[lab.role], "--checkpoint", str(checkpoint), "--every", "200"]
+        options = ["--steps", "0", "--throttle", SHARE[lab.role], "--checkpoint", str(checkpoint), "--every", "50"]
         ignoring = ["--ignore-brake"] if lab.role is Role.HIDDEN else []
         return [sys.executable, str(TRAINING), *options, *ignoring]
 
@@ -207,12 +219,13 @@ class Stage:
 
         On a busy machine things begin later than planned, and the play lasts until what it shows has had its time.
         """
-        order = Errands(self.troupe, self._pressing())
-        while now_ms() < self.net.document.grid.start_of(self.periods).value or not order.done:
+        self._press(_pause(self.effective), self.net.document.grid.start_of(self.plan.order_period).value)
+        while now_ms() < self.net.document.grid.start_of(self.periods).value or not self._orders_done():
             self._begin_work()
             self._tap()
-            self._narrate(order.go_on(now_ms()))
-            self._extend()
+            for errands in self._errands:
+                self._narrate(errands.go_on(now_ms()))
+            self._release()
             self._moment(tick)
         self._reporter.event("the last period is over; waiting until every log holds everything")
         deadline = time.monotonic() + SETTLE_S
@@ -221,6 +234,10 @@ class Stage:
                 self._reporter.event("not everything has arrived everywhere; the audit will say what is missing")
                 break
             self._moment(tick)
+
+    def _orders_done(self) -> bool:
+        """Say whether both orders were brought to the verifiers, and every log was seen to hold them."""
+        return self._resume_held and all(errands.done for errands in self._errands)
 
     def period(self) -> int:
         """Return the period that now is in; negative before the play."""
@@ -250,50 +267,42 @@ class Stage:
             self._untapped[name] = lab.site
             self.periods = max(self.periods, self.period() + AFTER_HIDDEN)
 
-    def _extend(self) -> None:
-        """Let the play last until the books of a few periods show who obeys the order and who does not."""
-        if self.held_in is None and self.observer.order_held():
-            self.held_in = self.period()
-            document = self.net.document
-            notice = -(-document.deadlines.notice_ms.value // document.grid.period.value)
-            bound = max(self.effective, self.held_in) + notice + 1
-            self.periods = max(self.periods, bound + AFTER_NOTICE)
-
     # -- the brake ---------------------------------------------------------------------------------------------------
-
-    def _pressing(self) -> list[Errand]:
-        """Return how the brake is pressed: drafted, signed by each party with its own key, submitted."""
-        effective = self.effective
-        submit_at = self.net.document.grid.start_of(self.plan.order_period).value
-        folder = self.out / "order"
-        folder.mkdir(exist_ok=True)
-        payload, envelope = folder / "order.json", folder / "order.dsse.json"
-        treaty = ["--treaty", str(self.net.toml)]
-        when = ["--effective-period", str(effective), "--expiry-period", str(effective + 1_000)]
-        reason = ["--reason", "Article 20: a pause, pressed for the demo"]
-        draft = ["brake", "draft", *treaty, "--kind", "pause", *when, *reason, "--out", str(payload)]
-        begin = submit_at - PRESS_LEAD_MS
-        errands = [Errand(DRAFT, [*BRAKELINE, *draft], begin)]
-        for party in PARTIES:
-            key = ["--key", str(self.net.keys / f"{party}.pem")]
-            sign = ["brake", "sign", str(payload), *treaty, *key, "--out", str(envelope)]
-            errands.append(Errand(f"brake-sign-{party}", [*BRAKELINE, *sign]))
-        terms = ["--treaty", str(self.net.treaty), "--pin", self.net.pin, "--tls-dir", str(self.net.tls)]
-        where = ["--receipts", str(self.out / "receipts" / "order"), "--timeout", "8"]
-        submit = ["node", "submit", str(envelope), *terms, *where]
-        return [*errands, Errand(SUBMIT, [*BRAKELINE, *submit], submit_at, tries=5)]
-
-    def _narrate(self, started: str) -> None:
-        if started == DRAFT:
-            text = f"the parties draft and sign an order: everybody pauses training from period {self.effective} on"
-            self._reporter.event(text)
-        elif started == SUBMIT:
-            self._reporter.event(f"{PARTIES[0]} submits the order, signed by {len(PARTIES)} of {len(PARTIES)} parties")
 
     @property
     def effective(self) -> int:
-        """The period from which the order is in force."""
+        """The period from which the pause is in force."""
         return self.plan.order_period + 1
+
+    def _press(self, press: Press, submit_at: int) -> None:
+        self._pressed[press.kind] = press
+        self._errands.append(Errands(self.troupe, press.errands(self.net, self.out, submit_at)))
+
+    def _release(self) -> None:
+        """Resume when the books of a period have shown who obeys the pause and who does not; then let it train on."""
+        if not self._resume_held and self.observer.order_held("resume") is not None:
+            self._resume_held = True
+            self.periods = max(self.periods, self.period() + AFTER_RESUME)
+        held = self.observer.order_held("pause")
+        if self.held_in is not None or held is None:
+            return
+        self.held_in = self.period()
+        document = self.net.document
+        notice = -(-document.deadlines.notice_ms.value // document.grid.period.value)
+        bound = max(self.effective, self.held_in) + notice + 1
+        self.resumes_in = bound + JUDGED
+        self.periods = max(self.periods, self.resumes_in + AFTER_RESUME)
+        submit_at = document.grid.start_of(self.resumes_in).value - RELEASE_LEAD_MS
+        self._press(Press("resume", self.resumes_in, "Article 21: the pause of the demo ends", (held,)), submit_at)
+
+    def _narrate(self, started: str) -> None:
+        for press in self._pressed.values():
+            if started == press.draft:
+                what = "everybody pauses training" if press.kind == "pause" else "training may go on"
+                self._reporter.event(f"the parties draft and sign an order: {what} from period {press.effective} on")
+            elif started == press.submit:
+                signed = f"signed by {len(PARTIES)} of {len(PARTIES)} parties"
+                self._reporter.event(f"{PARTIES[0]} submits the order to {press.kind}, {signed}")
 
     # -- after -------------------------------------------------------------------------------------------------------
 
