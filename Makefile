@@ -44,7 +44,7 @@ check: .venv/.dev  ## lint, types, layers, guards, generated code
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-bench: .venv/.dev  ## measure ratios, not part of the tests; writes bench-out/
+bench: .venv/.dev  ## measure ratios, not part of the tests; writes bench-out/ (ARGS="log --scale")
 	$(BIN)/python -m bench $(ARGS)
 
 soak: .venv/.dev  ## the long counts that CI samples
