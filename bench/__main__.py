@@ -1,4 +1,4 @@
-"""``python -m bench [ingest] [replay] [log]``: measure, print progress, write ``bench-out/``."""
+"""``python -m bench [ingest] [replay] [log] [hook]``: measure, print progress, write ``bench-out/``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import house, ingest, log, replay, report
+from bench import hook, house, ingest, log, replay, report
 from bench.payloads import Payload, SiteChain
 
-FIGURES = ("ingest", "replay", "log")
+FIGURES = ("ingest", "replay", "log", "hook")
 ROUNDS = 5
 
 
 def main() -> int:
     """Read the command line, measure what it names, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay, log; default: all")
+    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay, log, hook; default: all")
     parser.add_argument("--entries", type=int, default=4_096, help="statements in a round (default 4096)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
     parser.add_argument("--scale", action="store_true", help="the log at 10^4, 10^5 and 10^6 entries, not 10^4 only")
@@ -38,6 +38,9 @@ def main() -> int:
     names = [figure.name for figure in figures]
     figures.sort(key=lambda figure: names.index(figure.name))
     print(report.write(options.out, figures), end="")
+    if "hook" in wanted:
+        options.out.mkdir(parents=True, exist_ok=True)
+        print(hook.table(hook.measure(options.rounds, progress), options.out), end="")
     print(f"wrote {options.out / 'bench.json'} and {options.out / 'bench.md'}")
     return 0
 
