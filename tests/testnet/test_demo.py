@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import cast as typed
 
 import pytest
 from brakeline.testnet.outcome import Outcome
@@ -46,6 +47,7 @@ def test_a_whole_treaty_is_found_out_exactly_and_the_brake_stops_the_training(tm
     outsiders.the_independent_checker_agrees(outcome)
     the_pause_shows_in_the_books(outcome)
     everything_is_left_behind(outcome)
+    the_order_has_its_report_and_only_evidence_speaks_of_hidden_training(outcome)
     assert isinstance(told.file, io.StringIO)
     assert "acknowledges the order" in told.file.getvalue()
     shown = Console(file=io.StringIO(), width=160, soft_wrap=True)
@@ -79,6 +81,22 @@ def the_pause_shows_in_the_books(outcome: Outcome) -> None:
     assert (back.resumed, back.step, back.unbroken) == (stop.freeze, stop.step, True)
     before, later = ([loss for step, loss in back.losses if (step <= stop.step) is early] for early in (True, False))
     assert max(later) < sum(before) / len(before)  # it goes on from what it had learnt, not from the beginning
+
+
+def the_order_has_its_report_and_only_evidence_speaks_of_hidden_training(outcome: Outcome) -> None:
+    """Who obeys and who hides look alike in it: both were heard, and their books keep to the order."""
+    report = outcome.audit.order
+    assert report["format"] == "brakeline-order/v1"
+    assert report["not_heard"] == []
+    sites = {site["site"]: site for site in typed("list[dict[str, object]]", report["sites"])}
+    roles = {lab.role: sites[lab.site] for lab in outcome.plan.labs}
+    assert set(typed("dict[str, int]", roles[Role.TRAINER]["latencies_ms"])) == {"seen", "agreed", "ceased", "durable"}
+    assert roles[Role.HIDDEN]["books"] in ("kept", "open")
+    assert roles[Role.HIDDEN]["findings"] == []
+    assert roles[Role.CLUMSY]["books"] == "broken"
+    hidden = next(lab for lab in outcome.plan.labs if lab.role is Role.HIDDEN)
+    assert {row.rule for row in outcome.comparison.rows if row.about == hidden.site} == {"energy-gap"}
+    assert "<svg" in outcome.paths["order"].read_text("utf-8")
 
 
 def everything_is_left_behind(outcome: Outcome) -> None:

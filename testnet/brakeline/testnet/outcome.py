@@ -121,6 +121,7 @@ class Outcome:
             "audit_exit": self.audit.exit_code,
             "brake": None if stop is None else vars(stop),
             "resume": None if self.back is None else {**vars(self.back), "losses": [list(p) for p in self.back.losses]},
+            "order_report": self.audit.order,
             "periods": self.periods,
             "braked_in": self.braked_in,
             "resumed_in": self.resumed_in,
@@ -258,6 +259,7 @@ def _write_out(net: Testnet, plan: Plan, audit: Audit) -> dict[str, Path]:
         "report": audit.report,
         "html": audit.html,
         "comparison": net.out / "comparison.json",
+        **({} if audit.order_html is None else {"order": audit.order_html}),
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from brakeline.testnet.compare import Row
 from brakeline.testnet.outcome import Back, Outcome, found_in
@@ -80,6 +80,8 @@ def render(outcome: Outcome, console: Console) -> None:
     for item in found_in(outcome.audit.value):
         console.print(f"  - {item.sentence}")
     console.print(_brake(outcome))
+    for line in _order(outcome):
+        console.print(line, markup=False)
     console.print(_books(outcome))
     for problem in outcome.problems:
         console.print(f"PROBLEM: {problem}", style="bold red", markup=False)
@@ -143,6 +145,24 @@ def curve(back: Back) -> str:
     paused = sum(step <= back.step for step, _ in points)
     line = "".join([*heights[:paused], "|", *heights[paused:]])
     return f"{points[0][1]:.2f} {line} {points[-1][1]:.2f} (steps {points[0][0]} to {points[-1][0]})"
+
+
+_BOOKS = {"kept": "keep to it", "broken": "break it", "open": "are not all there yet", "not bound": "are not bound"}
+
+
+def _order(outcome: Outcome) -> list[str]:
+    """Say of every site what the order's report says: when it stopped by its own word, and what its books show."""
+    lines: list[str] = []
+    hidden = {lab.site for lab in outcome.plan.labs if lab.role is Role.HIDDEN}
+    for site in cast("Sequence[Mapping[str, object]]", outcome.audit.order.get("sites", [])):
+        latencies = cast("Mapping[str, int]", site["latencies_ms"])
+        leaked = cast("Mapping[str, str]", site["leaked_flop"])
+        names = [name for name in ("seen", "agreed", "ceased", "durable") if name in latencies]
+        said = ", ".join(f"{name} {latencies[name]} ms" for name in names) or "not heard"
+        books = _BOOKS.get(str(site["books"]), str(site["books"]))
+        evidence = "; it trains on all the same, which only the meter shows" if site["site"] in hidden else ""
+        lines.append(f"  {site['site']}: {said}; its books {books}; leaked {leaked['at_most']} FLOP at most{evidence}")
+    return [f"What became of the order (ms after quorum; {outcome.paths['order']}):", *lines] if lines else []
 
 
 def _books(outcome: Outcome) -> Table:

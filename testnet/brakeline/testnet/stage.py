@@ -95,6 +95,9 @@ class Audit:
     html: Path
     command: Sequence[str]
     value: dict[str, object] = field(default_factory=dict[str, object])
+    order: dict[str, object] = field(default_factory=dict[str, object])
+    """The report of the order (docs/spec/report.md); empty when no log was seen to hold one."""
+    order_html: Path | None = None
 
 
 class Stage:
@@ -314,8 +317,19 @@ class Stage:
         urls = [verifier.url for verifier in self.net.document.verifiers]
         terms = ["--treaty", str(self.net.toml), "--pin", self.net.pin, "--as-of", str(now_ms())]
         arguments = ["audit", "replay", *urls, *terms, "--format", "json", "--html", str(html)]
-        code, said = self.troupe.run("audit", [*BRAKELINE, *arguments])
-        report.write_bytes(said)
+        code, value = self._told("audit", arguments, report)
+        made = Audit(code, report, html, ["brakeline", *arguments], value)
+        digest = self.observer.order("pause")
+        if digest is not None:
+            made.order_html = self.out / "order-report.html"
+            about = ["audit", "order", digest, *urls, *terms, "--format", "json", "--html", str(made.order_html)]
+            _, made.order = self._told("audit-order", about, self.out / "order-report.json")
+        return made
+
+    def _told(self, name: str, arguments: Sequence[str], file: Path) -> tuple[int, dict[str, object]]:
+        """Run a command that prints a JSON object; keep that in *file*, and return it with the exit code."""
+        code, said = self.troupe.run(name, [*BRAKELINE, *arguments])
+        file.write_bytes(said)
         try:
             value = cast("dict[str, object] | None", json.loads(said))
         except ValueError:
@@ -326,9 +340,9 @@ class Stage:
                 message="the audit gave no report",
                 expected="a JSON object (docs/spec/report.md)",
                 found=f"exit {code}, {len(said)} bytes",
-                fix=f"see {self.out / 'output' / 'audit'}.err",
+                fix=f"see {self.out / 'output' / name}.err",
             )
-        return Audit(code, report, html, ["brakeline", *arguments], value)
+        return code, value
 
     def close(self) -> None:
         """Let everybody leave in order: nodes and the meter send what they have, then the verifiers."""
