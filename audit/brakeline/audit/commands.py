@@ -287,7 +287,11 @@ def conform(
     raise typer.Exit(1 if wrong else 0)
 
 
-@app.command("answer-cases", hidden=True)
+@app.command(
+    "answer-cases",
+    hidden=True,
+    epilog="Example: brakeline audit conform -- brakeline audit answer-cases",
+)
 def answer_cases() -> None:
     """Answer cases from standard input, one a line, as `conform` asks them."""
     from brakeline.audit.conformance.conform import serve_answers
