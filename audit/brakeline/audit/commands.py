@@ -290,7 +290,7 @@ def conform(
 @app.command(
     "answer-cases",
     hidden=True,
-    epilog="Example: brakeline audit conform -- brakeline audit answer-cases",
+    epilog="Example: brakeline audit answer-cases < questions.jsonl",
 )
 def answer_cases() -> None:
     """Answer cases from standard input, one a line, as `conform` asks them."""
