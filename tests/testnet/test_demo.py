@@ -80,7 +80,7 @@ def the_pause_shows_in_the_books(outcome: Outcome) -> None:
     assert back is not None
     assert (back.resumed, back.step, back.unbroken) == (stop.freeze, stop.step, True)
     before, later = ([loss for step, loss in back.losses if (step <= stop.step) is early] for early in (True, False))
-    assert later[0] < 0.9 * before[0]  # it goes on from what it had learnt; a training begun anew repeats its first loss
+    assert later[0] < 0.9 * before[0]  # it goes on from what it had learnt; begun anew, it would repeat its first loss
 
 
 def the_order_has_its_report_and_only_evidence_speaks_of_hidden_training(outcome: Outcome) -> None:
