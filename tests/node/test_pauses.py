@@ -37,6 +37,9 @@ from tests.support import cast
 
 SUPPORT = ROOT / "tests" / "support"
 STEPS_PER_PAUSE = 60
+"""Steps that pass between two pauses, at most: the training has to outlast the last one."""
+STEPS_PER_PAUSE_BY_WIRE = 400
+"""The same where the orders go through verifiers, which sequence them while the training runs on."""
 BOUND_MS = 1_000
 """How much later than one step after the quorum a step may start."""
 P99_MS = 2_000
@@ -78,7 +81,7 @@ class Run:
 
     async def digest(self) -> str:
         """Return the digest that the training ends with."""
-        said = (await asyncio.wait_for(self.process.communicate(), 120))[0] + (self.folder / "0.jsonl").read_bytes()
+        said = (await asyncio.wait_for(self.process.communicate(), 300))[0] + (self.folder / "0.jsonl").read_bytes()
         assert self.process.returncode == 0
         (done,) = [json.loads(line) for line in said.splitlines() if b'"done"' in line]
         return str(done["digest"])
@@ -147,10 +150,15 @@ class Presser:
 
 
 async def paused_again_and_again(
-    folder: Path, trainer: Trainer, site: Site, bring: Callable[[Envelope], Awaitable[None]], pauses: int
+    folder: Path,
+    trainer: Trainer,
+    site: Site,
+    bring: Callable[[Envelope], Awaitable[None]],
+    pauses: int,
+    steps_per_pause: int = STEPS_PER_PAUSE,
 ) -> Presser:
     """Pause a training *pauses* times; check that it ends with the weights of one that never was."""
-    steps = pauses * STEPS_PER_PAUSE + 40
+    steps = pauses * steps_per_pause + 40
     async with (
         started(trainer, folder / "paused", steps, folder / "node" / "node.sock") as run,
         started(trainer, folder / "never", steps, None) as never,
@@ -202,7 +210,7 @@ def test_fifty_pauses_at_random_moments_through_four_verifiers(tmp_path: Path, t
                 assert {state for state, _ in sent.values()} == {Delivery.RECEIVED}
 
             async with running(tmp_path / "node", addresses) as (site, _):
-                return await paused_again_and_again(tmp_path, trainer, site, bring, 50)
+                return await paused_again_and_again(tmp_path, trainer, site, bring, 50, STEPS_PER_PAUSE_BY_WIRE)
 
     presser = asyncio.run(scene())
     late = sorted(presser.lateness)
