@@ -11,6 +11,7 @@ from brakeline.ledger.entry import Kind
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.judge import LogJudge
+from brakeline.treaty.oversight import Correction
 from brakeline.treaty.replay import Facts, gather
 from brakeline.treaty.statements import Acknowledgement, Order, Statement, UsageLine, encode_statement, parse_statement
 from brakeline.treaty.verdict import Verdict, verdict
@@ -69,7 +70,7 @@ class Logs:
         return list(self.verdict(as_of, read).findings)
 
 
-def say(predicate: Order | Acknowledgement) -> Statement:
+def say(predicate: Order | Acknowledgement | Correction) -> Statement:
     return parse_statement(encode_statement(predicate))
 
 
@@ -94,6 +95,11 @@ class Site:
         rest = FULL - sum(time.value.value for item in lines for time in item.chip_ms)
         idle = (line("idle", rest),) if rest else ()
         return cast.read(self.author.use(period, self.inventory.digest, (*lines, *idle)))
+
+    def correct(self, books: Statement, period: int) -> Statement:
+        """Return a correction that takes *books* back."""
+        members = {"corrects": books.digest, "period": period, "reason": "a slip"}
+        return say(Correction.model_validate({**self.author.position(), **members}))
 
     def acknowledge(self, order: Statement, at: int) -> Statement:
         return say(

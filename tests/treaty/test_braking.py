@@ -108,6 +108,27 @@ def test_of_several_versions_each_is_held_against_its_own_books() -> None:
     assert finding.figures["chip_ms"] == str(FULL)
 
 
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "withdrawn"])
+def test_books_that_a_correction_supersedes_break_no_order(replaced: bool) -> None:
+    logs, site = pressed(order("pause"))
+    wrong, right = site.books(9, FULL // 2), site.books(9)
+    logs.bring(wrong, end_of(9))
+    assert [wrong.digest in item.statements for item in breaches(logs)] == [True]
+    if replaced:
+        logs.bring(right, end_of(9))
+    logs.bring(site.correct(wrong, 9), end_of(9), None, None, None)  # one log that holds it is enough
+    assert breaches(logs) == []
+
+
+def test_a_correction_of_other_books_or_of_another_period_leaves_the_breach() -> None:
+    logs, site = pressed(order("pause"))
+    wrong, right = site.books(9, FULL // 2), site.books(9)
+    logs.bring(wrong, end_of(9))
+    logs.bring(site.correct(right, 9), end_of(9))
+    logs.bring(site.correct(wrong, 8), end_of(9))
+    assert len(breaches(logs)) == 1
+
+
 def test_a_pause_and_a_ceiling_broken_together_are_two_findings() -> None:
     logs, site = pressed(order(), order(kind="pause"))
     logs.bring(site.books(9, FULL // 4), end_of(9))

@@ -362,7 +362,9 @@ class _Author:
         """Yield what the books of each period show, from LOOK_BACK before *began* on."""
         booked = {key[1] for facts in self._logs.parts for key in facts.books if key[0] == site}
         for period in sorted(p for p in booked if began - LOOK_BACK <= p < max(self._until, began) + LOOK_BACK):
-            versions = self._logs.versions(site, period).values()
+            versions = self._logs.counted(site, period).values()
+            if not versions:  # all were withdrawn
+                continue
             above = self._above(site, period)
             scoped = [(books, in_scope(books, self._order, above)) for books in versions]
             books, scope = max(scoped, key=lambda item: (sum(w.total_ms for w in item[1]), item[0].digest))
@@ -393,7 +395,7 @@ class _Author:
         ceased = max([said.stopped_at.value, *(item.ceased_at for item in workloads if item.ceased_at is not None)])
         period = self._grid.period_of(InstantMs(quorum))
         near = range(max(0, period - LOOK_BACK), period + 1)
-        capacities = [self._weight(b.work) for at in near for b in self._logs.versions(site, at).values()]
+        capacities = [self._weight(b.work) for at in near for b in self._logs.counted(site, at).values()]
         capacity = max(capacities, default=0)
         utilisation = min(Fraction(1), max(self._utilisations(site, period), default=Fraction(1)))
         time_ms = max(0, ceased - quorum)
@@ -404,7 +406,7 @@ class _Author:
     def _utilisations(self, site: str, period: int) -> Iterator[Fraction]:
         """Yield how much of its peak the scope used in the periods before *period* that have books."""
         for earlier in range(max(0, period - LOOK_BACK), period):
-            for books in self._logs.versions(site, earlier).values():
+            for books in self._logs.counted(site, earlier).values():
                 scope = in_scope(books, self._order, self._above(site, earlier))
                 yield _part(self._flop(scope).at_most * 1000, self._weight(books.work))
 

@@ -35,7 +35,7 @@ from brakeline.treaty.errors import ReplayError
 from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
-from brakeline.treaty.oversight import Determination, Reply
+from brakeline.treaty.oversight import Correction, Determination, Reply
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.peak_exceeded import flop_of
@@ -137,6 +137,7 @@ class Facts:
         enrolled: site -> the first period its key is enrolled for.
         holding: site -> the first period an inventory of it takes effect.
         books: (site, period) -> the versions of its books here.
+        corrected: (site, period, digest) of the books that a correction here says no longer count.
         orders: digest -> order.
         acknowledged: (site, order digest) -> the acknowledgements here, by arrival.
         unverifiable: what log rules could not judge because a figure is unknown -> how many times.
@@ -157,6 +158,7 @@ class Facts:
     enrolled: dict[str, int] = field(default_factory=dict[str, int])
     holding: dict[str, int] = field(default_factory=dict[str, int])
     books: dict[tuple[str, int], list[Books]] = field(default_factory=dict[tuple[str, int], list[Books]])
+    corrected: set[tuple[str, int, str]] = field(default_factory=set[tuple[str, int, str]])
     orders: dict[str, Order] = field(default_factory=dict[str, Order])
     acknowledged: dict[tuple[str, str], list[Acknowledged]] = field(
         default_factory=dict[tuple[str, str], list[Acknowledged]]
@@ -367,6 +369,8 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
             if period is not None:  # the grid was checked at admission
                 books = Books(statement.digest, received_at_ms, _work(said))
                 facts.books.setdefault((said.author, period), []).append(books)
+        case Correction() as said:
+            facts.corrected.add((said.author, said.period, said.corrects))
         case Order() as said:
             facts.orders[statement.digest] = said
         case Acknowledgement() as said:

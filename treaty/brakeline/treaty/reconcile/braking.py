@@ -1,14 +1,16 @@
 """``brake-breach`` and ``unacknowledged-order``: who stopped when the parties pressed the brake, and who said so?
 
-**brake-breach** sees: books of a period in which an order binds the site, with more in its scope than the order leaves:
-under a pause any chip time or FLOP; under a slow order, for some class of chip, more chip time than the ceiling's share
-of what the books hold of that class. An order binds from the first period that starts at or after max(start of its
-effective period, the instant from which f + 1 logs hold it) + ``notice_ms``, until it expires or is lifted. A run comes
-into the scope "above a line" with the first period that starts at or after the end of the period in which its lineage
-passed + ``report_ms`` + ``notice_ms``: then its books must have shown it, and everybody had notice. Every order is
-judged by itself: who breaks two has two findings. One finding per order, site and period (slow: and class).
+**brake-breach** sees: books, not superseded by a correction, of a period in which an order binds the site, with more in
+its scope than the order leaves: under a pause any chip time or FLOP; under a slow order, for some class of chip, more
+chip time than the ceiling's share of what the books hold of that class. An order binds from the first period that
+starts at or after max(start of its effective period, the instant from which f + 1 logs hold it) + ``notice_ms``, until
+it expires or is lifted. A run comes into the scope "above a line" with the first period that starts at or after the end
+of the period in which its lineage passed + ``report_ms`` + ``notice_ms``: then its books must have shown it, and
+everybody had notice. Every order is judged by itself: who breaks two has two findings. One finding per order, site and
+period (slow: and class).
 Cannot see: compute that was not booked, or booked under an activity out of scope (energy evidence is for that); FLOP
-beyond what the booked chip time could do (``peak-exceeded``). Exercises never bind.
+beyond what the booked chip time could do (``peak-exceeded``); what was booked and then corrected away, which the docket
+keeps and evidence has to contradict. Exercises never bind.
 Figures: ``binding_period`` (the first), ``chip_ms``, ``flop`` (the largest over the versions of the books; unknown FLOP
 count as none); of a slow order ``class``, and ``chip_ms``, ``ceiling_chip_ms`` of the version that is furthest above.
 
@@ -75,7 +77,7 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
     """Yield what the books of *site* in *period* show beyond what *order* leaves; nothing where it was kept."""
     none: Mapping[str, set[str]] = {}
     above = passed_before(logs, site, period) if order.scope.above is not None else none
-    scope = {name: in_scope(books, order, above) for name, books in logs.versions(site, period).items()}
+    scope = {name: in_scope(books, order, above) for name, books in logs.counted(site, period).items()}
     if order.kind == "pause":
         active = {name: done for name, done in scope.items() if done}
         if active:
@@ -84,7 +86,7 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
         return
     part = share(order)
     over: dict[str, list[tuple[int, int, str]]] = {}
-    for name, books in logs.versions(site, period).items():
+    for name, books in logs.counted(site, period).items():
         used, held = by_class(scope[name]), by_class(books.work)
         for chip_class, chip_ms in used.items():
             ceiling = held[chip_class] * part.numerator // part.denominator

@@ -112,6 +112,15 @@ class Logs:
         found = {books.digest: books for facts in self.parts for books in facts.books.get((site, period), ())}
         return dict(sorted(found.items()))
 
+    def counted(self, site: str, period: int) -> dict[str, Books]:
+        """Return the versions that no correction in any log supersedes, by digest (docs/spec/rules.md, Corrections)."""
+        found = self.versions(site, period)
+        return {digest: books for digest, books in found.items() if (site, period, digest) not in self._corrected}
+
+    @cached_property
+    def _corrected(self) -> set[tuple[str, int, str]]:
+        return {key for facts in self.parts for key in facts.corrected}
+
     def reported(self, site: str, period: int) -> Iterator[int | None]:
         """Yield, for each part, when the first version of a site's books of *period* arrived."""
         for facts in self.parts:
