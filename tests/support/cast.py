@@ -57,6 +57,19 @@ SHAPE: dict[str, JsonValue] = {
     "h_joules": "400",
 }
 """Parameters of ``activity-shape`` in the small treaty."""
+UNDECLARED: dict[str, JsonValue] = {
+    "floor_flop": "10000000000000000",
+    "k_permille": 500,
+    "h_flop": "10000000000000000",
+}
+"""Parameters of ``undeclared-run``: above what tests of other rules train."""
+AUTONOMY: dict[str, JsonValue] = {
+    "written_permille": 800,
+    "reviewed_permille": 500,
+    "unattended_ms": 3_600_000,
+    "speed_up_permille": 2000,
+}
+"""Parameters of ``autonomy-tripwire``."""
 
 
 def signer(name: str, purpose: str = "statement") -> Signer:
@@ -86,6 +99,11 @@ def terms(**changes: JsonValue) -> JsonObject:
         ("late", "note", {}),
         ("brake-breach", "referral", {}),
         ("resume-mismatch", "referral", {}),
+        ("inventory-continuity", "discrepancy", {"grace_periods": 2}),
+        ("undeclared-run", "discrepancy", UNDECLARED),
+        ("contradiction", "discrepancy", {"tolerance_permille": 50}),
+        ("sandbagging-order", "discrepancy", {"floor_flop": "10000000000000", "grace_periods": 1}),
+        ("autonomy-tripwire", "note", AUTONOMY),
         ("unacknowledged-order", "discrepancy", {}),
         ("verifier-conduct", "referral", {}),
     ]

@@ -76,7 +76,7 @@ SAMPLES: Mapping[str, JsonObject] = {
 PARTY = ("order", "authorisation", "determination", "withdrawal")
 
 
-def build(said: str, position: Mapping[str, JsonValue], **changes: JsonValue) -> Predicate:
+def build(said: str, position: Mapping[str, JsonValue], /, **changes: object) -> Predicate:
     """Return the sample *said* at *position* (``author``, ``sequence``, ``previous``, ``treaty``), changed."""
     name, _, kind = said.partition(":")
     model = EVIDENCE_KINDS[kind] if kind else PREDICATES[name]

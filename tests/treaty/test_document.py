@@ -225,6 +225,11 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "late",
         "brake-breach",
         "resume-mismatch",
+        "inventory-continuity",
+        "undeclared-run",
+        "contradiction",
+        "sandbagging-order",
+        "autonomy-tripwire",
         "unacknowledged-order",
         "verifier-conduct",
     }

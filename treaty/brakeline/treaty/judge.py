@@ -16,18 +16,23 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.oversight import Correction
 from brakeline.treaty.rules.activity_shape import ActivityShape
+from brakeline.treaty.rules.autonomy_tripwire import AutonomyTripwire
 from brakeline.treaty.rules.board import Board, BooksRule, LogRule, Unverifiable
 from brakeline.treaty.rules.books import BookReader
 from brakeline.treaty.rules.columns import Archive, Columns
+from brakeline.treaty.rules.contradiction import Contradiction
 from brakeline.treaty.rules.energy_gap import EnergyGap
 from brakeline.treaty.rules.equivocation import Equivocation
 from brakeline.treaty.rules.idle_compute import IdleCompute
 from brakeline.treaty.rules.imbalance import Imbalance
+from brakeline.treaty.rules.inventory_continuity import InventoryContinuity
 from brakeline.treaty.rules.method_gap import MethodGap
 from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
 from brakeline.treaty.rules.resume_mismatch import ResumeMismatch
+from brakeline.treaty.rules.sandbagging_order import SandbaggingOrder
 from brakeline.treaty.rules.threshold import Passed, ThresholdRule
+from brakeline.treaty.rules.undeclared_run import UndeclaredRun
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Statement
 
@@ -42,6 +47,11 @@ LOG_RULES: dict[str, type[LogRule]] = {
     "muf": Muf,
     "energy-gap": EnergyGap,
     "resume-mismatch": ResumeMismatch,
+    "inventory-continuity": InventoryContinuity,
+    "undeclared-run": UndeclaredRun,
+    "contradiction": Contradiction,
+    "sandbagging-order": SandbaggingOrder,
+    "autonomy-tripwire": AutonomyTripwire,
 }
 """Rule identifier -> its class; the identifiers are those of scope "log" in :mod:`brakeline.treaty.rule_table`."""
 

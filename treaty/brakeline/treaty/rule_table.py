@@ -158,6 +158,68 @@ _ROWS = (
         "whether the frozen weights were the trained ones; a run that goes on under another name",
     ),
     RuleRow(
+        "inventory-continuity",
+        "log",
+        "an inventory does not follow from the one before it, a shipment or a transfer is booked at one end only, or a "
+        "chip's serial is opened by two sites",
+        "chips that nobody attests or opens",
+        (
+            Parameter(
+                "grace_periods", "integer", "periods", "time until what came or went must be booked at the other end"
+            ),
+        ),
+    ),
+    RuleRow(
+        "undeclared-run",
+        "log",
+        "a run above the floor was not declared before it began or outgrew its plan, or undeclared training of a site "
+        "adds up: per period, S becomes max(0, S + undeclared - k) and the rule fires when S exceeds h",
+        "undeclared work that stays inside k; plans that were padded; training booked as something else",
+        (
+            Parameter("floor_flop", "decimal", "FLOP", "what a run may spend at a site without a declaration"),
+            Parameter(
+                "k_permille",
+                "integer",
+                "thousandths of the chip time booked",
+                "undeclared training forgiven in a period",
+            ),
+            Parameter("h_flop", "decimal", "FLOP", "accumulated undeclared training at which the rule fires"),
+        ),
+    ),
+    RuleRow(
+        "contradiction",
+        "log",
+        "a site's inventory or books and what a provider, an inspector or a meter saw cannot both be true",
+        "a third party that lies alike; a difference of energy within the tolerance",
+        (
+            Parameter(
+                "tolerance_permille", "integer", "thousandths of the energy", "difference between two meters forgiven"
+            ),
+        ),
+    ),
+    RuleRow(
+        "sandbagging-order",
+        "log",
+        "an evaluation's protocol was not committed to before its result, or a model serves and was never evaluated",
+        "a model that hides what it can do; inference that does not name its model",
+        (
+            Parameter("floor_flop", "decimal", "FLOP", "what a model may serve at a site without an evaluation"),
+            Parameter("grace_periods", "integer", "periods", "time for the evaluation after that"),
+        ),
+    ),
+    RuleRow(
+        "autonomy-tripwire",
+        "log",
+        "a figure that a lab declares of its own use of models passes a line, or its declarations do not agree",
+        "whether what is declared is true: nobody measured it",
+        (
+            Parameter("written_permille", "integer", "thousandths of merged code", "share that models may write"),
+            Parameter("reviewed_permille", "integer", "thousandths of that code", "share that people must review"),
+            Parameter("unattended_ms", "integer", "milliseconds", "time that a model may act without a person"),
+            Parameter("speed_up_permille", "integer", "thousandths", "speed-up of research that models may give"),
+        ),
+    ),
+    RuleRow(
         "missing-period",
         "reconcile",
         "fewer than f + 1 logs ever had a site's books of a period, though its deadline has passed",

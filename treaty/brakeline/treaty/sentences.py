@@ -47,6 +47,8 @@ def _equivocation(_finding: Finding, figures: Figures) -> str:
 
 
 def _imbalance(finding: Finding, figures: Figures) -> str:
+    if figures["reason"] == "withdrawn":
+        return f"corrected the books of {_when(finding)} away, and put no others in their place"
     if "reason" in finding.figures:
         reason = _REASONS.get(figures["reason"], figures["reason"])
         return f"the books of {_when(finding)} rest on inventory {figures['inventory'][:16]}..., but {reason}"
@@ -122,6 +124,86 @@ def _muf(finding: Finding, figures: Figures) -> str:
         f"beyond the {_share(figures['k_permille'])} forgiven a period; the treaty's limit is "
         f"{_number(figures['h_flop'])}"
     )
+
+
+def _undeclared(finding: Finding, figures: Figures) -> str:
+    if figures["reason"] == "scattered":
+        return (
+            f"by {_when(finding)} training that nobody declared had added up to {_number(figures['sum_flop'])} FLOP "
+            f"beyond the {_share(figures['k_permille'])} of its chip time that may go undeclared; the treaty's limit "
+            f"is {_number(figures['h_flop'])}"
+        )
+    spent = f"the run {figures['workload']} had spent {_number(figures['total_flop'])} FLOP by {_when(finding)}"
+    if figures["reason"] == "beyond-plan":
+        return f"{spent}, more than the {_number(figures['planned_flop'])} it was declared with, and the margin"
+    return f"{spent} and was not declared before it began; the floor is {_number(figures['floor_flop'])}"
+
+
+def _continuity(_finding: Finding, figures: Figures) -> str:
+    reason = figures["reason"]
+    if reason == "unbalanced":
+        return (
+            f"its chips of class {figures['class']} do not follow from the inventory before: {figures['opening']} "
+            f"there, {figures['in']} came, {figures['out']} went, and {figures['closing']} are declared"
+        )
+    if reason == "two-sites":
+        return f"the chip {figures['chip']} was opened here and at {figures['other_site']}, and nobody sent it"
+    if reason in _UNLINKED:
+        return f"the inventory {figures['inventory'][:16]}... {_UNLINKED[reason]}"
+    moved = f"{figures['attested']} chips of class {figures['class']} from {figures['from']} to {figures['to']}"
+    return f"{moved} are attested at the other end, and {figures['booked']} are booked here"
+
+
+_UNLINKED = {
+    "unlinked": "follows no other, though it is not the site's first",
+    "unknown": "follows one that no log holds",
+    "another-site": "follows one of another site",
+}
+
+
+def _contradiction(finding: Finding, figures: Figures) -> str:
+    if figures["kind"] in ("phantom", "instrument"):
+        seen = "a meter" if figures["kind"] == "phantom" else "an inspector's instrument"
+        return (
+            f"the books of {_when(finding)} attest {_number(figures['attested_joules'])} joules, where {seen} read "
+            f"{_number(figures['metered_joules'])}: both cannot be true"
+        )
+    saw = "let it use" if figures["kind"] == "capacity" else "counted"
+    return (
+        f"in {_when(finding)} {figures['by']} {saw} {figures['counted']} chips of class {figures['class']}, where the "
+        f"inventory declares {figures['declared']}"
+    )
+
+
+def _sandbagging(finding: Finding, figures: Figures) -> str:
+    if figures["reason"] == "never-evaluated":
+        return (
+            f"the model {figures['model'][:16]}... had served {_number(figures['served_flop'])} FLOP by "
+            f"{_when(finding)} and no valid evaluation of it is in the log; the floor is "
+            f"{_number(figures['floor_flop'])}"
+        )
+    why = _EVALUATION.get(figures["reason"], figures["reason"])
+    return f"the evaluation {figures['evaluation'][:16]}... does not count: {why}"
+
+
+_EVALUATION = {
+    "no-commitment": "it names no commitment made before",
+    "unknown": "the commitment that it names is in no log",
+    "another-author": "the commitment that it names is another evaluator's",
+    "another-model": "the commitment that it names is about another model",
+    "another-protocol": "the commitment that it names is to another protocol",
+    "not-before": "what it names is no commitment made before it",
+}
+
+
+def _autonomy(finding: Finding, figures: Figures) -> str:
+    figure = figures["figure"].replace("_", " ")
+    what = f"declares, of itself and measured by nobody, {figure} of {figures['declared']} for {_when(finding)}"
+    if figures["reason"] == "contradicts":
+        return f"{what}, in {figures['declarations']} declarations that do not agree"
+    if figures["reason"] == "impossible":
+        return f"{what}, which cannot be"
+    return f"{what}, beyond the treaty's line of {_number(figures['line'])}"
 
 
 def _share(permille: str) -> str:
@@ -216,6 +298,11 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "method-gap": _method_gap,
     "muf": _muf,
     "energy-gap": _energy_gap,
+    "inventory-continuity": _continuity,
+    "undeclared-run": _undeclared,
+    "contradiction": _contradiction,
+    "sandbagging-order": _sandbagging,
+    "autonomy-tripwire": _autonomy,
     "missing-period": _missing,
     "late": _late,
     "brake-breach": _breach,

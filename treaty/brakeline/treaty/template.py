@@ -262,6 +262,8 @@ _SEVERITY = {
     "resume-mismatch": "referral",
     "verifier-conduct": "referral",
     "late": "note",
+    "undeclared-run": "discrepancy",
+    "autonomy-tripwire": "note",
 }
 """Preset severities; every other rule is a discrepancy."""
 
@@ -299,6 +301,20 @@ _PRESETS = {
         '"250000000000000000000000"',
         "2.5e23, a hundredth of the chip time in which a significant quantity is trained at 40 % of peak",
     ),
+    ("inventory-continuity", "grace_periods"): ("720", "30 days: chips travel, and papers travel slower"),
+    ("undeclared-run", "floor_flop"): ('"10000000000000000000000"', "1e22: small work needs no paper"),
+    ("undeclared-run", "k_permille"): (
+        "20",
+        "2 %: a site may train that much in runs below the floor without saying so",
+    ),
+    ("undeclared-run", "h_flop"): ('"1000000000000000000000000"', "1e24, a tenth of the significant quantity"),
+    ("contradiction", "tolerance_permille"): ("50", "5 %: two meters of the same hall"),
+    ("sandbagging-order", "floor_flop"): ('"10000000000000000000000"', "1e22: a model that many people use"),
+    ("sandbagging-order", "grace_periods"): ("720", "30 days"),
+    ("autonomy-tripwire", "written_permille"): ("900", "90 %; in 2026 labs report 80"),
+    ("autonomy-tripwire", "reviewed_permille"): ("500", "half of it"),
+    ("autonomy-tripwire", "unattended_ms"): ("86400000", "a day; in 2026 labs report 16 hours"),
+    ("autonomy-tripwire", "speed_up_permille"): ("2000", "twice as fast"),
     ("energy-gap", "k_joules"): ('"3600000"', "1 kWh: rounding of the smallest sites"),
     ("energy-gap", "k_permille"): ("30", "3 %: meters of class 1, and PUE that drifts with the weather"),
     ("energy-gap", "h_joules"): (

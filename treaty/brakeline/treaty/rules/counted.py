@@ -14,18 +14,19 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from brakeline.treaty.counting import PROFILES, Profile, fp16_equivalent
+from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.quantities import Flop
 from brakeline.treaty.rules.books import MILLI, PERMILLE, BookLine
-from brakeline.treaty.terms import CountingProfile
 
 
 class Counted:
-    """Counts lines by one profile."""
+    """Counts lines as one treaty does."""
 
-    def __init__(self, profile: CountingProfile, presumed_permille: int) -> None:
-        """Count by *profile*, and chip time for *presumed_permille* / 1000 of its peak at the least."""
-        self.profile: Profile = PROFILES[profile]
-        self._presumed = presumed_permille
+    def __init__(self, document: TreatyDocument) -> None:
+        """Count by the profile of *document*; the share of peak it presumes is its rule ``threshold``'s, or none."""
+        self.profile: Profile = PROFILES[document.counting.profile]
+        terms = document.rule("threshold")
+        self._presumed = 0 if terms is None else terms.integer("presumed_permille")
 
     def counts(self, line: BookLine, activities: Collection[str]) -> bool:
         """Say whether *line* counts under a threshold on *activities*."""

@@ -82,10 +82,11 @@ class Lineages:
         run = same[0] if same else self._new(lab, line.workload)
         for other in same[1:]:
             self._join(run, other)
+        known = {key for key in keys if key in self._by_key}
         for key in keys:
             self._by_key[key] = run
         kept = self._runs[run]
-        renamed = line.workload < kept.workload
+        renamed = bool(same) and (line.workload < kept.workload or (lab, line.workload) not in known)
         kept.workload = min(kept.workload, line.workload)
         parents = set(line.parents or ()) - kept.parents
         models = {line.model_out} - kept.models if line.model_out is not None else set[str]()
@@ -96,6 +97,11 @@ class Lineages:
         for model in models:
             self._makers[model].add(run)
         return Placed(run, set(same[1:]), bool(same[1:] or renamed or parents or models))
+
+    def known(self, lab: str, workload: str) -> int | None:
+        """Return the run of a workload's name, None while no books name it."""
+        run = self._by_key.get((lab, workload))
+        return None if run is None else self.find(run)
 
     def named(self) -> Iterator[tuple[str, str, int]]:
         """Yield (lab, workload, run) for every name of a workload."""

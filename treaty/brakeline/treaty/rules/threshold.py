@@ -9,6 +9,9 @@ Arithmetic (:mod:`brakeline.treaty.rules.lineage` says what a run is and whose c
 the largest sum over the versions of its books; the finding names the first period in which the sum of all periods up to
 it exceeds the line. Later periods do not change it. A run that descends from one that already passed the line is
 covered by that finding.
+Authorisations: of a run, by lab and workload, they raise the line in the periods in which they are in force; of a run
+that it descends from they raise it in all, because that run may have used them. It is the first period at whose end the
+sum exceeds what is allowed in it that is named.
 Modifications: where the profile says which part of the original's compute makes a modification a new model, a run that
 descends from other labs' runs and spent no more than that part is nobody's new model and is left alone; one that spent
 more is not covered by what the other labs' runs passed.
@@ -23,12 +26,13 @@ Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple, TypeAlias, cast
 
 from brakeline.treaty.counting import passes_share
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
+from brakeline.treaty.oversight import Authorisation
 from brakeline.treaty.quantities import Flop
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import Books, Said
@@ -47,7 +51,7 @@ class ThresholdRule:
 
     def __init__(self, document: TreatyDocument, terms: RuleTerms, board: Board) -> None:
         """Judge by every threshold of *document*."""
-        self._counted = Counted(document.counting.profile, terms.integer("presumed_permille"))
+        self._counted = Counted(document)
         self._rule = terms.rule
         self._board = board
         self._runs = Lineages()
@@ -56,9 +60,14 @@ class ThresholdRule:
 
     def add(self, said: Said) -> None:
         """Book every line to its run, then judge the runs it touched and what descends from them."""
-        books = said.books
-        if books is None:
-            return
+        books, authorised = said.books, said.statement.predicate
+        if isinstance(authorised, Authorisation):
+            for threshold in self._lines:
+                threshold.authorise(authorised)
+        if books is not None:
+            self._take(books)
+
+    def _take(self, books: Books) -> None:
         touched: set[int] = set()
         restructured: set[int] = set()
         for line in books.lines:
@@ -116,6 +125,18 @@ class _Passage(NamedTuple):
     cited: tuple[str, ...]
 
 
+class _Allowance(NamedTuple):
+    """What was authorised: FLOP, from a period until before another (None: whenever)."""
+
+    flop: int
+    begins: int
+    ends: int | None
+
+    def covers(self, period: int) -> bool:
+        """Say whether it is in force in *period*."""
+        return self.begins <= period and (self.ends is None or period < self.ends)
+
+
 _SOMEWHERE = _Passage(-1, 0, 0, ())
 """The passage of a lineage that holds another which passes: it passes as well, and nobody asks where."""
 
@@ -137,6 +158,19 @@ class _Line:
         self._own: defaultdict[int, int] = defaultdict(int)
         self._most: defaultdict[int, int] = defaultdict(int)
         self._passages: dict[int, _Passage] = {}
+        self._authorised: dict[tuple[str, str], list[_Allowance]] = {}
+        self._breaches: dict[int, _Passage] = {}
+        self._clear: dict[int, int] = {}
+
+    def authorise(self, said: Authorisation) -> None:
+        """Take in a permission, if it is about this threshold."""
+        if said.threshold != self.terms.name:
+            return
+        allowance = _Allowance(said.flop.value, said.effective_period, said.expiry_period)
+        self._authorised.setdefault((said.lab, said.workload), []).append(allowance)
+        run = self._runs.known(said.lab, said.workload)
+        if run is not None:
+            self.judge(set(), {run}, 0)
 
     def join(self, run: int, joined: Set[int]) -> None:
         """Let *run* take over what was booked to the runs that turned out to be the same, and bound anew."""
@@ -144,8 +178,8 @@ class _Line:
             for key, strand in self._strands.pop(other, {}).items():
                 self._strands[run][key] = strand  # a workload of a site is in one run only, so nothing is overwritten
             self._own[run] += self._own.pop(other, 0)
-            self._most.pop(other, None)
-            self._passages.pop(other, None)
+            for kept in (self._most, self._passages, self._breaches, self._clear):
+                kept.pop(other, None)
             self._shared.board.put((self.terms.name, other), None)
         self._most[run] = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
         for item in self._runs.with_descendants({run}) - {run}:
@@ -193,11 +227,56 @@ class _Line:
             if self._most[run] <= self._limit:
                 continue
             if known is None or run in changed or known.period >= period:
-                known = _SOMEWHERE if self._passed_above(run) else self._measure(run)
+                known = _SOMEWHERE if self._above(run) & self._passages.keys() else self._measure(run)
             if known is not None:
                 self._passages[run] = known
         for run in affected:
+            self._judge_breach(run, period, changed=run in changed)
+        for run in affected:
             self._shared.board.put((self.terms.name, run), self._finding(run))
+
+    def _judge_breach(self, run: int, period: int, *, changed: bool) -> None:
+        """Say where a lineage that passed the line did so beyond what was authorised: everywhere, if nothing was.
+
+        A lineage found clear up to a period is clear still, if all that it may have by now is allowed in a later one.
+        """
+        known, clear = self._breaches.pop(run, None), self._clear.pop(run, None)
+        passage = self._passages.get(run)
+        if passage is None:
+            return
+        allowances = self._allowances(run)
+        if not allowances:
+            known = passage
+        elif changed or (known is not None and known.period >= period) or (known is None and clear is None):
+            known = self._measure(run, allowances)
+        elif known is None and clear is not None:
+            fine = period >= clear and self._most[run] <= self._allowed(allowances, period)
+            known = None if fine else self._measure(run, allowances)
+        if known is not None:
+            self._breaches[run] = known
+        else:
+            self._clear[run] = max(period, self._newest(run) if clear is None or changed else clear)
+
+    def _allowances(self, run: int) -> list[_Allowance]:
+        """Return what is authorised of *run*, and of the runs that it descends from, which may have used it."""
+        found: list[_Allowance] = []
+        if self._authorised:
+            above = self._runs.ancestry(run)
+            for (lab, workload), allowances in self._authorised.items():
+                holder = self._runs.known(lab, workload)
+                if holder == run:
+                    found += allowances
+                elif holder in above:
+                    found += [allowance._replace(begins=0, ends=None) for allowance in allowances]
+        return found
+
+    def _allowed(self, allowances: Iterable[_Allowance], period: int) -> int:
+        """Return how much a lineage may have at the end of *period*."""
+        return max([self._limit, *(item.flop for item in allowances if item.covers(period))])
+
+    def _newest(self, run: int) -> int:
+        """Return the newest period in which the lineage of *run* has a figure."""
+        return max((period for strand in self._lineage(run) for period, _ in strand.flop.since(0)), default=0)
 
     def passed(self, named: Iterable[tuple[str, str, int]]) -> Passed:
         """Return the period in which each of the *named* workloads' lineages passed; absent where it has not."""
@@ -211,17 +290,20 @@ class _Line:
             passage = self._passages[run] = self._measure(run) or _SOMEWHERE
         return passage
 
-    def _passed_above(self, run: int, lab: str = "") -> bool:
-        """Say whether a run passed from which *run* descends (and which does not itself descend from *run*).
+    def _covered(self, run: int, lab: str = "") -> bool:
+        """Say whether a run passed beyond what was authorised, from which *run* descends and which not from *run*.
 
         A lineage holds those of its parents, so only the nearest need be asked; *lab* asks for runs of that lab only.
         """
-        circle = self._runs.circle(run)
-        above = {parent for item in circle for parent in self._runs.parents(item)} - circle
-        return any(parent in self._passages for parent in above if not lab or self._runs[parent].lab == lab)
+        return any(parent in self._breaches for parent in self._above(run) if not lab or self._runs[parent].lab == lab)
 
-    def _measure(self, run: int) -> _Passage | None:
-        """Add the lineage of *run* up."""
+    def _above(self, run: int) -> set[int]:
+        """Return the nearest runs outside the circle of *run* that it, or one in the circle, descends from."""
+        circle = self._runs.circle(run)
+        return {parent for item in circle for parent in self._runs.parents(item)} - circle
+
+    def _measure(self, run: int, allowances: Sequence[_Allowance] = ()) -> _Passage | None:
+        """Add the lineage of *run* up, to where it has more than the line, or than is allowed."""
         slots: defaultdict[tuple[int, str], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         for strand in self._lineage(run):
             for period, booked in strand.flop.since(0):
@@ -237,7 +319,7 @@ class _Line:
             most, digest = max((flop, digest_of(Slot(site, period, n))) for n, flop in versions.items())
             total += most
             counted.append(digest)
-            if total > self._limit:
+            if passed is None and total > self._allowed(allowances, period):
                 passed = period
         if passed is None:
             self._most[run] = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
@@ -249,7 +331,9 @@ class _Line:
             yield from self._strands.get(item, {}).values()
 
     def _finding(self, run: int) -> Finding | None:
-        passage = None if run not in self._passages or self._excused(run) else self._where(run)
+        passage = None if run not in self._breaches or self._excused(run) else self._breaches[run]
+        if passage is _SOMEWHERE:
+            passage = self._breaches[run] = self._where(run) or _SOMEWHERE
         if passage is None:
             return None
         figures = {
@@ -273,7 +357,7 @@ class _Line:
         """Say whether a run above covers *run*, or it is a modification of other labs' runs, too small to be new."""
         lab, part = self._runs[run].lab, self._shared.counted.profile.modification
         if part is None:
-            return self._passed_above(run)
+            return self._covered(run)
         spent = original = 0
         for item in self._runs.ancestry(run):
             if self._runs[item].lab == lab:
@@ -282,7 +366,7 @@ class _Line:
                 original += self._own.get(item, 0)
         if original and not passes_share(Flop(spent), Flop(original), part):
             return True
-        return self._passed_above(run, lab)
+        return self._covered(run, lab)
 
 
 def _flop(versions: dict[int, Figures]) -> dict[int, int]:
