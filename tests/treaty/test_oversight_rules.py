@@ -526,6 +526,8 @@ def _crowd() -> list[Statement]:
 
 
 RUNS = "undeclared-run"
+FIRED = {RUNS, "threshold", "inventory-continuity", "contradiction", "sandbagging-order", "autonomy-tripwire"}
+"""What the crowd makes fire."""
 STRICT = _document()
 CROWD = _crowd()
 
@@ -540,8 +542,7 @@ def judged(order: Iterable[int], beats: Sequence[int] = ()) -> list[Finding]:
 
 
 def test_the_crowd_makes_all_of_these_rules_fire() -> None:
-    rules = {RUNS, "threshold", "inventory-continuity", "contradiction", "sandbagging-order", "autonomy-tripwire"}
-    assert rules <= {item.rule for item in judged(range(len(CROWD)))}
+    assert {item.rule for item in judged(range(len(CROWD)))} >= FIRED
 
 
 @given(st.permutations(range(len(CROWD))), st.lists(st.integers(0, len(CROWD)), max_size=5))
