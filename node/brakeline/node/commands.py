@@ -15,6 +15,7 @@ from brakeline.node.meters import commands as meters_commands
 
 if TYPE_CHECKING:
     from brakeline.node.journal import Journal
+    from brakeline.node.say import Request, Said
     from brakeline.node.service import Node
     from brakeline.treaty.document import TreatyDocument
 
@@ -207,6 +208,62 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
             ),
         ]
         _emit(value, lines, form)
+
+
+@app.command("say", epilog="Example: brakeline node say declaration.toml --dir node")
+def say_(
+    file: Annotated[Path, typer.Argument(help="A TOML file: say = declaration, inventory, reply or correction.")],
+    folder: Folder,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, print what would be signed, sign nothing.")
+    ] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a running node's answer.", min=0)] = 20.0,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Declare a run before it begins, answer a finding, take books back, change the inventory: a TOML file is signed.
+
+    A running node signs it itself; a node that is not running is opened, and sends it after its next start. The same
+    file is said once, however often it is given. Exit 4: the node has not answered yet; ask again.
+    """
+    from brakeline.node import config, say
+    from brakeline.node.journal import JournalError
+    from brakeline.node.setup import open_site
+
+    with reported():
+        request = say.read(file, config.load(folder / config.FILE).site)
+        if dry_run:
+            lines = [f"would sign, as a {request.kind}:", json.dumps(request.members, indent=2)]
+            _emit({"say": request.kind, "members": request.members, "signed": False}, lines, form)
+            return
+        try:
+            _, site = open_site(folder, _secret(PASSPHRASE_ENV), _now_ms)
+        except JournalError as error:
+            if error.code != "journal-locked":
+                raise
+            said = _ask(folder, request, wait)
+        else:
+            try:
+                said = say.take(site, request)
+            finally:
+                site.journal.close()
+        if said is None:
+            _emit({"request": request.id, "signed": None}, ["the node has not answered yet; run this again"], form)
+            raise typer.Exit(EXIT_INCOMPLETE)
+        value = {"request": said.request, "digest": said.digest, "sequence": said.sequence, "signed": True}
+        _emit(value, [f"{request.kind} {said.digest}, statement {said.sequence} of the site's chain"], form)
+
+
+def _ask(folder: Path, request: Request, wait_s: float) -> Said | None:
+    """Leave a request with a running node, and wait for its answer."""
+    import time
+
+    from brakeline.node import say
+
+    say.post(folder, request)
+    deadline = time.monotonic() + wait_s
+    while (said := say.answer(folder, request)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return said
 
 
 @app.command(epilog="Example: brakeline node submit order.dsse.json --dir node")

@@ -63,7 +63,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a reservation settles besides the position: a booked period with its rows and new totals, or an order.
+    """What a reservation settles besides the position: a booked period with its rows and totals, an order, a request.
 
     ``said`` stands for what is acknowledged of the order: it may be acknowledged again to say something else.
     """
@@ -73,6 +73,7 @@ class Claim:
     booked: tuple[BookedSoFar, ...] = ()
     order: str | None = None
     said: str = ""
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +207,13 @@ class Journal(BrakeJournal):
             if claim.order is not None:
                 self._db.execute("DELETE FROM acknowledged WHERE digest=? AND said<>?", (claim.order, claim.said))
                 self._db.execute("INSERT INTO acknowledged VALUES(?,?,?)", (claim.order, sequence, claim.said))
+            if claim.request is not None:
+                self._db.execute("INSERT INTO request VALUES(?,?)", (claim.request, sequence))
         except apsw.ConstraintError:
             raise JournalError(
                 code="journal-claimed",
-                message="the period is booked, or the order acknowledged, already",
-                found=f"period {claim.period}, order {claim.order}",
+                message="the period is booked, the order acknowledged, or the request answered, already",
+                found=f"period {claim.period}, order {claim.order}, request {claim.request}",
             ) from None
         for b in claim.booked:
             values = (b.busy_ms, str(b.flop), str(b.tokens), b.session)
@@ -237,6 +240,12 @@ class Journal(BrakeJournal):
             "INSERT OR IGNORE INTO outbox(digest, name, author, sequence, body) VALUES(?,?,?,?,?)",
             (o.digest, o.name, o.author, o.sequence, o.body),
         )
+
+    def answered(self, request: str) -> tuple[int, str] | None:
+        """Return sequence and digest of the statement that says what *request* asked for, None while none does."""
+        joined = "SELECT sequence, digest FROM request JOIN statement USING(sequence) WHERE id=?"
+        rows = self._rows(joined, request)
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def last_period(self) -> int | None:
         """Return the last period whose books are reserved, None when there is none."""

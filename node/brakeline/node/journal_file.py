@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import apsw
 from brakeline.ledger.errors import BrakelineError
 
-SCHEMA = 2
+SCHEMA = 3
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
@@ -49,6 +49,9 @@ ALTER TABLE acknowledged ADD COLUMN said TEXT NOT NULL DEFAULT '';
 CREATE TABLE resumed(digest TEXT NOT NULL, session TEXT NOT NULL, workload TEXT NOT NULL, stopped_by TEXT NOT NULL,
   stopped_session TEXT NOT NULL, step INTEGER NOT NULL, freeze TEXT, at INTEGER NOT NULL,
   PRIMARY KEY(digest, stopped_by, stopped_session)) STRICT, WITHOUT ROWID;
+""",
+    3: """
+CREATE TABLE request(id TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT, WITHOUT ROWID;
 """,
 }
 """What each version of the schema adds to the one before."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 import structlog
 from brakeline.ledger.errors import BrakelineError
-from brakeline.node import channel
+from brakeline.node import channel, say
 from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery
@@ -33,6 +33,8 @@ SPOOL = "spool"
 RECEIPTS = "receipts"
 GREETING_MS = 600
 """How long missed periods wait, after a start, for meters to connect: three of their attempts."""
+INBOX_S = 0.5
+"""How often the inbox is looked into."""
 FLUSH_S = 5.0
 """How long SIGTERM waits for the outbox to empty."""
 _log = structlog.get_logger(__name__)
@@ -81,7 +83,7 @@ class Node:
         server = await channel.serve(self._folder / SOCKET, self._serve)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._book()), group.create_task(self._press())]
+                tasks = [group.create_task(work) for work in (self._book(), self._press(), self._say())]
                 for verifier in verifiers:
                     sender = Sender(
                         verifier,
@@ -228,6 +230,14 @@ class Node:
             self._moved.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), min(0.2, (deadline - now) / 1000))
+
+    async def _say(self) -> None:
+        """Say what the operator left in the inbox."""
+        while True:
+            for said in say.serve(self._folder, self._site):
+                _log.info("said", request=said.request, statement=said.digest, sequence=said.sequence)
+                self._wake_senders()
+            await asyncio.sleep(INBOX_S)
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 

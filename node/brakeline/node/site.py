@@ -125,6 +125,10 @@ class Site:
         holding = [h for h in self._inventories if h.inventory.effective_period <= period]
         return max(holding, key=lambda h: (h.inventory.effective_period, h.inventory.sequence), default=None)
 
+    def newest_inventory(self) -> Holding | None:
+        """Return the last inventory of the chain, None before any."""
+        return max(self._inventories, key=lambda holding: holding.inventory.sequence, default=None)
+
     def first_period(self) -> int | None:
         """Return the first period this site owes books for, None before any inventory."""
         return min((h.inventory.effective_period for h in self._inventories), default=None)
