@@ -127,7 +127,7 @@ def read(path: Path, site: str) -> Request:
         request.at(Position(site, 0, ZERO_DIGEST, ZERO_DIGEST))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = tuple(part for part in first["loc"] if isinstance(part, str | int))
+        place = tuple(first["loc"])
         raise SayError(
             code="say-value",
             message=f"{path.name}, line {locate(text).of(place)}: {'.'.join(map(str, place))} is not right",
