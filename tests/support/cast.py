@@ -101,6 +101,7 @@ def terms(**changes: JsonValue) -> JsonObject:
         ("resume-mismatch", "referral", {}),
         ("inventory-continuity", "discrepancy", {"grace_periods": 2}),
         ("undeclared-run", "discrepancy", UNDECLARED),
+        ("unlinked-runs", "discrepancy", {"k_permille": 900, "h_flop": "1000000000000000000"}),
         ("contradiction", "discrepancy", {"tolerance_permille": 50}),
         ("sandbagging-order", "discrepancy", {"floor_flop": "10000000000000", "grace_periods": 1}),
         ("autonomy-tripwire", "note", AUTONOMY),

@@ -227,6 +227,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "resume-mismatch",
         "inventory-continuity",
         "undeclared-run",
+        "unlinked-runs",
         "contradiction",
         "sandbagging-order",
         "autonomy-tripwire",

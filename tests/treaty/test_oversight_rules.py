@@ -202,6 +202,54 @@ def test_a_run_that_descends_from_an_authorised_one_may_have_used_its_permission
     assert [item.figures["workload"] for item in gate.found()] == ["tune"]
 
 
+# unlinked-runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guild() -> Scene:
+    """A scene in which all training has to belong to something authorised, but for 10^15 FLOP."""
+    return Scene(only("unlinked-runs", k_permille=0, h_flop=str(LINE)))
+
+
+@pytest.mark.parametrize(("flop", "fires"), [(LINE // 2, False), (LINE // 2 + 1, True)])
+def test_runs_that_belong_to_nothing_add_up(guild: Scene, flop: int, fires: bool) -> None:
+    declared(guild, LINE)
+    guild.book(0, run(LINE // 2, code=digest("c1"), data=digest("d1")))
+    guild.book(3, run(flop, workload="another", code=digest("c2"), data=digest("d2")))
+    found = guild.found()
+    assert [item.period for item in found] == [3] * fires
+    if fires:
+        assert found[0].figures["sum_flop"] == str(LINE + 1)
+        assert found[0].figures["unlinked_flop"] == str(flop)
+
+
+def test_what_an_authorised_run_makes_is_linked_as_far_as_it_is_handed_on(guild: Scene) -> None:
+    made = [digest(f"model {n}") for n in range(3)]
+    guild.book(0, run(LINE, workload="tune-2", parents=[made[1]], model_out=made[2]))
+    guild.book(1, run(LINE, workload="tune-1", parents=[made[0]], model_out=made[1]))
+    guild.book(2, run(LINE, workload="job", model_out=made[0]))
+    assert [item.period for item in guild.found()] == [1]
+    authorised(guild)
+    assert guild.found() == []
+    guild.book(3, run(LINE + 1, workload="stranger", parents=[digest("nobody's")]))
+    assert [item.period for item in guild.found()] == [3]
+
+
+def test_a_permission_of_another_lab_or_run_links_nothing(guild: Scene) -> None:
+    authorised(guild, lab=LABS[1])
+    authorised(guild, workload="other")
+    guild.book(0, run(LINE + 1))
+    assert [item.rule for item in guild.found()] == ["unlinked-runs"]
+
+
+def test_a_share_of_the_chips_is_left_to_work_without_permission() -> None:
+    scene = Scene(only("unlinked-runs", k_permille=1, h_flop="1"))
+    scene.book(0, run(int(FAST) * FULL // 1000 // 1000))
+    assert scene.found() == []
+    scene.book(1, run(int(FAST) * FULL // 1000 // 1000 + 2))
+    assert [item.period for item in scene.found()] == [1]
+
+
 # inventory-continuity -------------------------------------------------------------------------------------------------
 
 
@@ -495,9 +543,15 @@ def test_two_declarations_for_a_period_say_the_same(wire: Scene) -> None:
 def _document() -> TreatyDocument:
     """Return the tests' treaty with all its rules, chips that can do anything, and no undeclared work forgiven."""
     rules = cast.json_lines(cast.terms()["rule"])
-    strict = [{**row, "parameters": {**UNDECLARED, "k_permille": 0}} if row["rule"] == RUNS else row for row in rules]
+    changed: dict[str, JsonValue] = {
+        RUNS: {**UNDECLARED, "k_permille": 0},
+        "unlinked-runs": {"k_permille": 0, "h_flop": str(FLOOR)},
+    }
+    strict: list[JsonValue] = [
+        {**row, "parameters": changed.get(str(row["rule"])) or row["parameters"]} for row in rules
+    ]
     classes = cast.json_lines(cast.terms()["chip_class"])
-    return cast.document(rule=list(strict), chip_class=[{**classes[0], "peak_flop_per_s": FAST}])
+    return cast.document(rule=strict, chip_class=[{**classes[0], "peak_flop_per_s": FAST}])
 
 
 def _crowd() -> list[Statement]:
@@ -526,7 +580,15 @@ def _crowd() -> list[Statement]:
 
 
 RUNS = "undeclared-run"
-FIRED = {RUNS, "threshold", "inventory-continuity", "contradiction", "sandbagging-order", "autonomy-tripwire"}
+FIRED = {
+    RUNS,
+    "unlinked-runs",
+    "threshold",
+    "inventory-continuity",
+    "contradiction",
+    "sandbagging-order",
+    "autonomy-tripwire",
+}
 """What the crowd makes fire."""
 STRICT = _document()
 CROWD = _crowd()

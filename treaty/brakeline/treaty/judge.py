@@ -33,6 +33,7 @@ from brakeline.treaty.rules.resume_mismatch import ResumeMismatch
 from brakeline.treaty.rules.sandbagging_order import SandbaggingOrder
 from brakeline.treaty.rules.threshold import Passed, ThresholdRule
 from brakeline.treaty.rules.undeclared_run import UndeclaredRun
+from brakeline.treaty.rules.unlinked_runs import UnlinkedRuns
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Statement
 
@@ -49,6 +50,7 @@ LOG_RULES: dict[str, type[LogRule]] = {
     "resume-mismatch": ResumeMismatch,
     "inventory-continuity": InventoryContinuity,
     "undeclared-run": UndeclaredRun,
+    "unlinked-runs": UnlinkedRuns,
     "contradiction": Contradiction,
     "sandbagging-order": SandbaggingOrder,
     "autonomy-tripwire": AutonomyTripwire,

@@ -187,6 +187,17 @@ _ROWS = (
         ),
     ),
     RuleRow(
+        "unlinked-runs",
+        "log",
+        "training of a site that belongs to nothing authorised adds up: per period, S becomes max(0, S + FLOP - k) and "
+        "the rule fires when S exceeds h",
+        "unlinked work that stays inside k, at many sites if need be; it asks for an explanation, and is none",
+        (
+            Parameter("k_permille", "integer", "thousandths of the chip time booked", "such training left to a site"),
+            Parameter("h_flop", "decimal", "FLOP", "accumulated training at which the rule fires"),
+        ),
+    ),
+    RuleRow(
         "contradiction",
         "log",
         "a site's inventory or books and what a provider, an inspector or a meter saw cannot both be true",

@@ -139,6 +139,14 @@ def _undeclared(finding: Finding, figures: Figures) -> str:
     return f"{spent} and was not declared before it began; the floor is {_number(figures['floor_flop'])}"
 
 
+def _unlinked(finding: Finding, figures: Figures) -> str:
+    return (
+        f"by {_when(finding)} training that belongs to nothing authorised had added up to "
+        f"{_number(figures['sum_flop'])} FLOP beyond the {_share(figures['k_permille'])} of its chip time left to such "
+        f"work; the treaty's limit is {_number(figures['h_flop'])}"
+    )
+
+
 def _continuity(_finding: Finding, figures: Figures) -> str:
     reason = figures["reason"]
     if reason == "unbalanced":
@@ -300,6 +308,7 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "energy-gap": _energy_gap,
     "inventory-continuity": _continuity,
     "undeclared-run": _undeclared,
+    "unlinked-runs": _unlinked,
     "contradiction": _contradiction,
     "sandbagging-order": _sandbagging,
     "autonomy-tripwire": _autonomy,

@@ -308,6 +308,8 @@ _PRESETS = {
         "2 %: a site may train that much in runs below the floor without saying so",
     ),
     ("undeclared-run", "h_flop"): ('"1000000000000000000000000"', "1e24, a tenth of the significant quantity"),
+    ("unlinked-runs", "k_permille"): ("50", "5 %: experiments below every line, and runs of users"),
+    ("unlinked-runs", "h_flop"): ('"2000000000000000000000000"', "2e24, a fifth of the significant quantity"),
     ("contradiction", "tolerance_permille"): ("50", "5 %: two meters of the same hall"),
     ("sandbagging-order", "floor_flop"): ('"10000000000000000000000"', "1e22: a model that many people use"),
     ("sandbagging-order", "grace_periods"): ("720", "30 days"),

@@ -26,15 +26,14 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.oversight import Declaration
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
-from brakeline.treaty.rules.books import MILLI, PERMILLE, Books, Said
+from brakeline.treaty.rules.books import Books, Said
 from brakeline.treaty.rules.counted import Counted
-from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.pool import Pool
 from brakeline.treaty.rules.slots import Figures, Slots
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
 
-_SCALE = MILLI * PERMILLE
 _TRAINING = (Activity.TRAINING,)
 
 
@@ -81,13 +80,10 @@ class UndeclaredRun:
         self._counted = Counted(document)
         self._margin = document.counting.margin
         self._floor = terms.integer("floor_flop")
-        self._share, limit = terms.integer("k_permille"), terms.integer("h_flop")
         self._terms = terms
         self._board = board
         self._runs: dict[str, dict[str, _Run]] = {}
-        self._pools: dict[str, Slots] = {}
-        constants = {"reason": "scattered", "k_permille": self._share, "h_flop": limit}
-        self._sums = PageSums(SumTerms(terms, limit * _SCALE, _SCALE, "sum_flop", constants), board)
+        self._pool = Pool(terms, board, "undeclared_flop", {"reason": "scattered"})
 
     def add(self, said: Said) -> None:
         """Take in a declaration, or books."""
@@ -103,10 +99,7 @@ class UndeclaredRun:
 
     def supersede(self, slot: Slot) -> None:
         """Take a version of a site's books back."""
-        pool = self._pools.get(slot.site)
-        if pool is not None:
-            pool.drop(slot)
-            self._sums.supersede(slot)
+        self._pool.drop(slot)
         for workload, run in self._runs.get(slot.site, {}).items():
             before = _largest(run.flop.get(slot.period))
             if run.flop.drop(slot) is not None:
@@ -127,7 +120,7 @@ class UndeclaredRun:
                 booked[line.workload] = booked.get(line.workload, 0) + (self._counted.flop(line) or 0)
         for workload in [name for name, flop in booked.items() if not flop]:
             del booked[workload]
-        self._pools.setdefault(books.site, Slots(self._board.columns)).put(books.slot, (0, books.peak_mflop))
+        self._pool.open(books)
         undeclared = 0
         for workload, flop in booked.items():
             run = self._run(books.site, workload)
@@ -143,26 +136,14 @@ class UndeclaredRun:
                 self._judge(books.site, workload, run, books.period)
             else:  # a run that had no books yet, or books that came before those it was declared for
                 self._settle(books.site, workload, was)
-        self._pool(books.slot, undeclared)
+        self._pool.add(books.slot, undeclared)
 
     def _settle(self, site: str, workload: str, was: bool) -> None:
         """Judge a run anew; where it *was* declared and is not, or the reverse, move its FLOP in or out of the pool."""
         run = self._runs[site][workload]
         if run.declared is not was:
-            sign = -1 if run.declared else 1
-            for period, versions in run.flop.since(0):
-                for version, figures in versions.items():
-                    self._pool(Slot(site, period, version), sign * cast("int", figures[0]))
+            self._pool.move(site, run.flop, -1 if run.declared else 1)
         self._judge(site, workload, run, None)
-
-    def _pool(self, slot: Slot, more: int) -> None:
-        """Let a version of the books have *more* FLOP of undeclared training."""
-        pool = self._pools[slot.site]
-        flop, capacity = cast("tuple[int, int]", pool.get(slot.period)[slot.version])
-        flop += more
-        pool.put(slot, (flop, capacity))
-        figures = {"undeclared_flop": flop, "capacity_flop": capacity // MILLI}
-        self._sums.put(slot, (), Measured(flop * _SCALE - self._share * capacity, figures))
 
     def _judge(self, site: str, workload: str, run: _Run, period: int | None) -> None:
         """Judge one run; *period* is where figures were added, None when anything may have changed."""
