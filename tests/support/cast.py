@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from brakeline.ledger.ed25519 import SeedSigner, Signer
@@ -87,6 +88,7 @@ def terms(**changes: JsonValue) -> JsonObject:
     """Return the small treaty as JSON; *changes* replace members of its root."""
     rules: list[tuple[str, str, dict[str, JsonValue]]] = [
         ("equivocation", "referral", {}),
+        ("disowned", "discrepancy", {}),
         ("imbalance", "discrepancy", {}),
         ("peak-exceeded", "discrepancy", {}),
         ("threshold", "referral", {"presumed_permille": 0}),
@@ -323,7 +325,7 @@ def order(
 
 def read(item: Envelope) -> Statement:
     """Return the statement in an envelope."""
-    return parse_statement(item.payload)
+    return replace(parse_statement(item.payload), signed_by=tuple(keyid for keyid, _ in item.signatures))
 
 
 def json_lines(value: JsonValue) -> list[JsonObject]:

@@ -213,6 +213,7 @@ def test_warnings_name_what_is_allowed_and_probably_not_meant() -> None:
 def test_the_rule_table_has_every_rule_of_this_version() -> None:
     assert set(RULES) == {
         "equivocation",
+        "disowned",
         "imbalance",
         "peak-exceeded",
         "threshold",

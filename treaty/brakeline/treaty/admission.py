@@ -21,7 +21,7 @@ here does I/O; the caller passes its clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -211,7 +211,9 @@ def authenticate(register: Register, envelope: Envelope, *, verify: Verify = ed2
         or _check_signers(register, envelope, statement, signed, verify)
         or _check_terms(register, statement)
     )
-    return Admitted(statement) if problem is None else problem
+    if problem is not None:
+        return problem
+    return Admitted(replace(statement, signed_by=tuple(holder.key.keyid for holder in signed)))
 
 
 def check_treaty_statement(

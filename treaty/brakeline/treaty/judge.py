@@ -21,6 +21,7 @@ from brakeline.treaty.rules.board import Board, BooksRule, LogRule, Unverifiable
 from brakeline.treaty.rules.books import BookReader
 from brakeline.treaty.rules.columns import Archive, Columns
 from brakeline.treaty.rules.contradiction import Contradiction
+from brakeline.treaty.rules.disowned import Disowned
 from brakeline.treaty.rules.energy_gap import EnergyGap
 from brakeline.treaty.rules.equivocation import Equivocation
 from brakeline.treaty.rules.idle_compute import IdleCompute
@@ -39,6 +40,7 @@ from brakeline.treaty.statements import Statement
 
 LOG_RULES: dict[str, type[LogRule]] = {
     "equivocation": Equivocation,
+    "disowned": Disowned,
     "imbalance": Imbalance,
     "peak-exceeded": PeakExceeded,
     "threshold": ThresholdRule,
@@ -91,7 +93,7 @@ class LogJudge:
         self._size = index + 1
         if kind is not Kind.STATEMENT or statement is None:
             return
-        said = self._reader.said(statement)
+        said = self._reader.said(statement, self._board.branches.add(statement))
         for rule in self._rules:
             rule.add(said)
         correction = statement.predicate

@@ -49,6 +49,12 @@ _ROWS = (
         "two versions shown to two halves of the world, until their logs are compared",
     ),
     RuleRow(
+        "disowned",
+        "log",
+        "a key signed something off the branch that its revocation honours",
+        "a theft that nobody noticed; who held the key",
+    ),
+    RuleRow(
         "imbalance",
         "log",
         "the lines of a period do not add up to the inventory times the period, for some class of chip",

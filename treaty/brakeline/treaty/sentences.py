@@ -46,6 +46,13 @@ def _equivocation(_finding: Finding, figures: Figures) -> str:
     return f"signed {figures['versions']} different statements as number {figures['sequence']} of its chain"
 
 
+def _disowned(_finding: Finding, figures: Figures) -> str:
+    return (
+        f"{_number(figures['statements'])} statements were signed by the key {figures['key'][:16]}..., which its lab "
+        f"ended, off the branch up to statement {figures['sequence']} that the lab stands by"
+    )
+
+
 def _imbalance(finding: Finding, figures: Figures) -> str:
     if figures["reason"] == "withdrawn":
         return f"corrected the books of {_when(finding)} away, and put no others in their place"
@@ -298,6 +305,7 @@ def _unknown_rule(finding: Finding, figures: Figures) -> str:
 
 _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "equivocation": _equivocation,
+    "disowned": _disowned,
     "imbalance": _imbalance,
     "peak-exceeded": _peak_exceeded,
     "threshold": _threshold,

@@ -19,7 +19,7 @@ Predicates of this version are the keys of ``PREDICATES``; the models that are n
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
@@ -335,12 +335,15 @@ class Statement:
         name: the predicate's name ("usage").
         predicate: the model.
         subject: at least one.
+        signed_by: ids of the keys that signed it, as far as admission knew them; empty where nobody looked. Not part
+            of what it says: two statements that say the same are equal.
     """
 
     digest: str
     name: str
     predicate: Predicate
     subject: tuple[Subject, ...]
+    signed_by: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def authored(self) -> AuthoredPredicate | None:

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity, Withdrawn
 from brakeline.treaty.rules.books import Said
+from brakeline.treaty.rules.branches import Branches
 from brakeline.treaty.rules.columns import Columns
 from brakeline.treaty.rules.versions import Slot, Versions
 from brakeline.treaty.terms import RuleTerms
@@ -49,6 +50,7 @@ class Board:
         """Start empty; *columns* is where rules keep what they must remember of the past."""
         self.columns = Columns() if columns is None else columns
         self.versions = Versions(self.columns)
+        self.branches = Branches()
         self._of_books: dict[str, list[Hashable]] = {}
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}

@@ -14,6 +14,7 @@ A class that the treaty does not name has no peak and draws nothing, so any figu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from typing import NamedTuple
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.quantities import Flop, Joules, Tokens
+from brakeline.treaty.rules.branches import Touched
 from brakeline.treaty.rules.versions import Slot, Versions
 from brakeline.treaty.statements import Activity, Statement, Usage, UsageLine
 
@@ -100,10 +102,17 @@ class Books:
 
 
 class Said(NamedTuple):
-    """An admitted statement as rules take it: itself, and the books in it when it is a usage statement."""
+    """An admitted statement as rules take it.
+
+    Attributes:
+        statement: itself.
+        books: the books in it, when it is a usage statement.
+        touched: what revocations disown more since it came.
+    """
 
     statement: Statement
     books: Books | None
+    touched: Sequence[Touched] = ()
 
 
 class BookReader:
@@ -118,9 +127,9 @@ class BookReader:
             for item in document.chip_classes
         }
 
-    def said(self, statement: Statement) -> Said:
-        """Return *statement* with the books in it."""
-        return Said(statement, self.read(statement))
+    def said(self, statement: Statement, touched: Sequence[Touched] = ()) -> Said:
+        """Return *statement* with the books in it, and the revocations it *touched*."""
+        return Said(statement, self.read(statement), touched)
 
     def read(self, statement: Statement) -> Books | None:
         """Return the books in *statement*; None when it is no usage statement of a period of the grid."""
