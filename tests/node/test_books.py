@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from brakeline.ledger.merkle import Frontier, leaf_hash
-from brakeline.node.books import RESOLUTION_MS, BookedSoFar, ChipBook, Curve, SessionSamples, book, since
+from brakeline.node.books import RESOLUTION_MS, BookedSoFar, Books, ChipBook, Curve, SessionSamples, book, since
 from brakeline.node.channel import Sample
-from brakeline.treaty.quantities import Rational
+from brakeline.treaty.quantities import Joules, Rational
+from brakeline.treaty.spotcheck.table import read_row, table_of
 from brakeline.treaty.statements import Activity
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 CORES = ChipBook("cpu-core", ("a", "b"), 10**11, 100, 10)
 OTHERS = ChipBook("h100", ("x", "y", "z"), 10**15, 700, 70)
 PERIOD = 4_000
+SECRET = bytes(32)
 LABELS = [("lm", Activity.TRAINING), ("chat", Activity.INFERENCE), ("lm", Activity.OTHER), ("x", Activity.UNATTRIBUTED)]
 
 
@@ -35,6 +34,10 @@ def recordings(draw: st.DrawFn, periods: int = 3) -> list[list[Sample]]:
     return sessions
 
 
+def book_(start: int, end: int, sessions: tuple[SessionSamples, ...], chips: tuple[ChipBook, ...], n: int = 8) -> Books:
+    return book(start, end, sessions, chips, secret=SECRET, line_count=n)
+
+
 def run(
     sessions: list[list[Sample]], periods: int, chips: tuple[ChipBook, ...], line_count: int = 8
 ) -> tuple[list[list[tuple[str, int, int]]], list[BookedSoFar]]:
@@ -43,7 +46,7 @@ def run(
     found: list[list[tuple[str, int, int]]] = []
     for period in range(periods):
         given_ = tuple(SessionSamples(b, s[0].at if s else 0, tuple(s)) for b, s in zip(booked, sessions, strict=True))
-        books = book(period * PERIOD, (period + 1) * PERIOD, given_, chips, line_count=line_count)
+        books = book_(period * PERIOD, (period + 1) * PERIOD, given_, chips, line_count)
         booked = list(books.booked)
         assert len(books.lines) <= line_count
         for group in chips:
@@ -51,19 +54,25 @@ def run(
                 t.value.value for line in books.lines for t in line.chip_ms if t.chip_class == group.chip_class
             )
             assert placed == len(group.serials) * PERIOD
-        rows = [json.loads(row) for row in books.rows]
+        rows = [read_row(row) for row in books.rows]
         for line in books.lines:
-            mine = [r for r in rows if (r["workload"], r["activity"]) == (line.workload, line.activity)]
+            mine = [
+                (row.chip_class, part)
+                for row in rows
+                for part in row.parts
+                if (part.workload, part.activity) == (line.workload, line.activity)
+            ]
             for t in line.chip_ms:
-                assert sum(int(r["ms"]) for r in mine if r["class"] == t.chip_class) == t.value.value
-        per_slot: dict[tuple[str, int], int] = {}
-        for r in rows:
-            per_slot[r["chip"], r["slot"]] = per_slot.get((r["chip"], r["slot"]), 0) + int(r["ms"])
-        assert set(per_slot.values()) == {PERIOD // 4}
-        frontier = Frontier()
-        for row in books.rows:
-            frontier.append(leaf_hash(row))
-        assert (books.table.root, books.table.rows) == (frontier.root().hex(), len(books.rows))
+                assert sum(part.ms.value for name, part in mine if name == t.chip_class) == t.value.value
+            if mine:  # a line without chip time has no rows
+                stated = [figure.value for figure in (line.flop_hardware, line.flop_model) if figure is not None]
+                assert {part.flop is None for _, part in mine} == {not stated}
+                assert sum(part.flop.value for _, part in mine if part.flop) == max(stated, default=0)
+                assert sum(part.joules.value for _, part in mine if part.joules) == (line.joules or Joules(0)).value
+        serials = [serial for group in chips for serial in group.serials]
+        assert [(row.slot, row.chip) for row in rows] == [(slot, serial) for slot in range(4) for serial in serials]
+        assert len({row.salt for row in rows}) == len(rows)
+        assert books.table == table_of(books.rows)
         found.append(
             [
                 (x.activity, sum(t.value.value for t in x.chip_ms), x.flop_model.value if x.flop_model else 0)
@@ -113,8 +122,8 @@ def test_counters_that_arrive_late_are_booked_in_the_next_period() -> None:
         Sample(3, 3_900, 2_000, "lm", Activity.TRAINING, 20, 200),
         Sample(4, 4_500, 2_100, "lm", Activity.TRAINING, 21, 210),
     ]
-    one = book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, tuple(first)),), (CORES,))
-    two = book(PERIOD, 2 * PERIOD, (SessionSamples(one.booked[0], 0, tuple(late)),), (CORES,))
+    one = book_(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, tuple(first)),), (CORES,))
+    two = book_(PERIOD, 2 * PERIOD, (SessionSamples(one.booked[0], 0, tuple(late)),), (CORES,))
     training = [next(x for x in b.lines if x.activity is Activity.TRAINING) for b in (one, two)]
     assert [x.chip_ms[0].value.value for x in training] == [500, 1_600]
     assert [x.flop_model.value for x in training if x.flop_model] == [50, 160]
@@ -122,7 +131,7 @@ def test_counters_that_arrive_late_are_booked_in_the_next_period() -> None:
 
 def test_time_without_a_meter_is_unattributed() -> None:
     lost = SessionSamples(BookedSoFar("s"), 0, (Sample(1, 1_000, 400, "lm", Activity.TRAINING),), (1_000, 3_000))
-    lines = {line.activity: line for line in book(0, PERIOD, (lost,), (CORES,)).lines}
+    lines = {line.activity: line for line in book_(0, PERIOD, (lost,), (CORES,)).lines}
     assert lines[Activity.UNATTRIBUTED].chip_ms[0].value.value == 4_000
     assert lines[Activity.IDLE].chip_ms[0].value.value == 8_000 - 4_000 - 400
 
@@ -130,7 +139,7 @@ def test_time_without_a_meter_is_unattributed() -> None:
 def test_flop_just_after_a_boundary_do_not_exceed_the_peak_for_want_of_a_clock_tick() -> None:
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING, 0, 0), Sample(2, 10, 0, "lm", Activity.TRAINING, 1, 10**9))
     (line,) = [
-        x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
+        x for x in book_(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
     ]
     assert line.flop_model is not None
     assert line.flop_model.value * 1000 <= line.chip_ms[0].value.value * CORES.peak_flop_per_s
@@ -139,7 +148,7 @@ def test_flop_just_after_a_boundary_do_not_exceed_the_peak_for_want_of_a_clock_t
 def test_flop_far_beyond_the_peak_are_left_to_show() -> None:
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING, 0, 0), Sample(2, 100, 10, "lm", Activity.TRAINING, 1, 10**14))
     (line,) = [
-        x for x in book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
+        x for x in book_(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines if x.flop_model
     ]
     assert line.flop_model is not None
     assert line.flop_model.value * 1000 > line.chip_ms[0].value.value * CORES.peak_flop_per_s
@@ -147,7 +156,7 @@ def test_flop_far_beyond_the_peak_are_left_to_show() -> None:
 
 def test_energy_is_board_watts_while_busy_and_idle_watts_otherwise_exact_to_a_joule() -> None:
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING), Sample(2, 4_000, 1_999, "lm", Activity.TRAINING))
-    lines = book(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines
+    lines = book_(0, PERIOD, (SessionSamples(BookedSoFar("s"), 0, samples),), (CORES,)).lines
     joules = {line.activity: line.joules.value for line in lines if line.joules}
     assert joules[Activity.IDLE] == 6_001 * 10 // 1000
     assert sum(joules.values()) == (6_001 * 10 + 1_999 * 100) // 1000
@@ -157,8 +166,8 @@ def test_hardware_flop_are_booked_only_where_a_utilisation_was_measured() -> Non
     samples = (Sample(1, 0, 0, "lm", Activity.TRAINING), Sample(2, 4_000, 1_000, "lm", Activity.TRAINING))
     sessions = (SessionSamples(BookedSoFar("s"), 0, samples),)
     measured = ChipBook("cpu-core", ("a", "b"), 10**11, 100, 10, Rational(3, 10))
-    assert book(0, PERIOD, sessions, (CORES,)).lines[0].flop_hardware is None
-    (line,) = [x for x in book(0, PERIOD, sessions, (measured,)).lines if x.activity is Activity.TRAINING]
+    assert book_(0, PERIOD, sessions, (CORES,)).lines[0].flop_hardware is None
+    (line,) = [x for x in book_(0, PERIOD, sessions, (measured,)).lines if x.activity is Activity.TRAINING]
     assert line.flop_hardware is not None
     assert line.flop_hardware.value == 3 * 10**10
 
@@ -169,7 +178,7 @@ def test_what_was_used_before_the_first_books_begin_is_not_booked() -> None:
     session = SessionSamples(BookedSoFar("0" * 32), 0, samples)
     kept = since(session, PERIOD)
     assert kept.booked == BookedSoFar("0" * 32, 3_200, 8 * 10**9, 512)
-    (line,) = [x for x in book(PERIOD, 2 * PERIOD, (kept,), (CORES,)).lines if x.activity is Activity.TRAINING]
+    (line,) = [x for x in book_(PERIOD, 2 * PERIOD, (kept,), (CORES,)).lines if x.activity is Activity.TRAINING]
     assert line.chip_ms[0].value.value == 3_200
     assert line.flop_model is not None
     assert line.flop_model.value == 8 * 10**9

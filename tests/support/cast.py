@@ -107,6 +107,7 @@ def terms(**changes: JsonValue) -> JsonObject:
         ("contradiction", "discrepancy", {"tolerance_permille": 50}),
         ("sandbagging-order", "discrepancy", {"floor_flop": "10000000000000", "grace_periods": 1}),
         ("autonomy-tripwire", "note", AUTONOMY),
+        ("false-opening", "discrepancy", {"slots": 4}),
         ("unacknowledged-order", "discrepancy", {}),
         ("verifier-conduct", "referral", {}),
     ]

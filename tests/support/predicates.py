@@ -23,7 +23,8 @@ SEEN: JsonObject = {**SPAN, "site": cast.SITE, "readings": digest("readings")}
 HALF: JsonObject = {"numerator": 1, "denominator": 2}
 WHEN: JsonObject = {"effective_period": 3, "expiry_period": 9, "reason": "tests", "nonce": "0" * 32}
 ROW: JsonObject = {
-    "chip": "cpu-0", "slot": 1, "workload": "job", "activity": "training", "flop": "7", "joules": "3"
+    "chip": "cpu-0", "class": "cpu-core", "slot": 1, "salt": digest("salt"),
+    "parts": [{"workload": "job", "activity": "training", "ms": "1000", "flop": "7", "joules": "3"}],
 }  # fmt: skip
 
 SAMPLES: Mapping[str, JsonObject] = {
@@ -41,7 +42,7 @@ SAMPLES: Mapping[str, JsonObject] = {
     },
     "acknowledgement": {"order": digest("order"), "seen_at": cast.START, "stopped_at": cast.START, "workloads": []},
     "opening": {
-        "usage": digest("usage"), "challenge": digest("challenge"),
+        "period": 0, "usage": digest("usage"), "challenge": digest("challenge"),
         "rows": [{"index": 1, "row": ROW, "proof": [digest("sibling")]}],
     },
     "reply": {"finding": digest("finding"), "text": "we mended it", "cites": [digest("usage")]},

@@ -232,6 +232,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "contradiction",
         "sandbagging-order",
         "autonomy-tripwire",
+        "false-opening",
         "unacknowledged-order",
         "verifier-conduct",
     }

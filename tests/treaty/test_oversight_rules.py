@@ -588,6 +588,7 @@ FIRED = {
     "contradiction",
     "sandbagging-order",
     "autonomy-tripwire",
+    "false-opening",
 }
 """What the crowd makes fire."""
 STRICT = _document()

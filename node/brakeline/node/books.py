@@ -20,23 +20,25 @@ booked here and subtracted later; beyond that the books say what was measured, a
 remainders of the division carried from line to line so that the sum is exact to one joule and idle never exceeds its
 watts. They are computed, not measured.
 
-*The table.* For every chip and slot, canonical JSON rows {activity, chip, class, ms, slot, workload} (``ms`` a decimal
-string); a process meter cannot say which core it was, so chips are filled in the order of their serials. The table's
-root is the RFC 6962 tree hash over the rows; the rows stay in the journal, to be opened on challenge.
+*The table.* One salted row for every chip and slot (:mod:`brakeline.treaty.spotcheck.table`); a process meter cannot
+say which core it was, so chips are filled in the order of their serials. FLOP and joules of a line are shared out over
+its chip time in whole numbers, so that the parts add up to the line. The rows stay in the journal, with their salts, to
+be opened on challenge.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
-from brakeline.ledger.merkle import Frontier, leaf_hash
 from brakeline.node.channel import Sample
+from brakeline.treaty.oversight import Row, RowPart
 from brakeline.treaty.quantities import ChipMs, Flop, Joules, Rational, Tokens
+from brakeline.treaty.spotcheck.table import encode_row, row_salt, slot_edges, table_of
 from brakeline.treaty.statements import Activity, ChipTime, MeterRef, Table, UsageLine
 from brakeline.treaty.strictjson import JsonObject, canonical
 
@@ -125,6 +127,7 @@ def book(
     sessions: tuple[SessionSamples, ...],
     chips: tuple[ChipBook, ...],
     *,
+    secret: bytes,
     slots: int = 4,
     line_count: int = 8,
 ) -> Books:
@@ -135,20 +138,18 @@ def book(
         end: of the period.
         sessions: every session with something to book, in a fixed order.
         chips: by class; the first class is the one that the process meter meters, the others are booked idle.
+        secret: 32 bytes from a secure source, new for every table: what its rows are salted from.
         slots: into how many slots the period is cut for the table.
         line_count: how many lines the treaty allows, at least 2; small workloads are merged to stay within it.
     """
-    edges = [start + (end - start) * i // slots for i in range(slots + 1)]
+    edges = slot_edges(start, end, slots)
     day = _Day(edges, chips[0])
     booked = tuple(day.place(session) for session in sessions)
     day.fill(tuple(s.blind for s in sessions if s.blind is not None))
     amounts = _merged(day.amounts, line_count if len(chips) == 1 else line_count - 1)
-    rows = tuple(_rows(edges, chips, amounts))
-    frontier = Frontier()
-    for row in rows:
-        frontier.append(leaf_hash(row))
-    table = Table(root=frontier.root().hex(), rows=len(rows))
-    return Books(tuple(_lines(edges, chips, amounts, raw_digest(sessions, start, end))), table, rows, booked)
+    lines = tuple(_lines(edges, chips, amounts, raw_digest(sessions, start, end)))
+    rows = tuple(_rows(edges, chips, amounts, lines, secret))
+    return Books(lines, table_of(rows), rows, booked)
 
 
 class Curve:
@@ -281,24 +282,63 @@ def _fold(amounts: dict[Label, _Amount], most: int, into: Callable[[Label], Labe
     return merged
 
 
-def _rows(edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount]) -> list[bytes]:
-    rows: list[bytes] = []
+def _rows(
+    edges: list[int],
+    chips: tuple[ChipBook, ...],
+    amounts: dict[Label, _Amount],
+    lines: tuple[UsageLine, ...],
+    secret: bytes,
+) -> Iterator[bytes]:
+    """Yield the rows of the table: by slot, by class, by serial."""
+    shares = {(line.workload, line.activity): _Share(line) for line in lines}
+    index = 0
     for slot, (a, b) in enumerate(pairwise(edges)):
         for position, group in enumerate(chips):
             todo = [(label, amount.busy[slot]) for label, amount in amounts.items()] if position == 0 else []
             queue = [item for item in todo if item[1]] or [(IDLE, len(group.serials) * (b - a))]
             for serial in group.serials:
+                parts: list[RowPart] = []
                 room = b - a
                 while room and queue:
-                    (workload, activity), left = queue[0]
+                    label, left = queue[0]
                     ms = min(room, left)
-                    row: JsonObject = {"activity": activity.value, "chip": serial, "class": group.chip_class}
-                    rows.append(canonical({**row, "ms": str(ms), "slot": slot, "workload": workload}))
+                    parts.append(shares[label].take(ms))
                     room -= ms
-                    queue[0] = ((workload, activity), left - ms)
+                    queue[0] = (label, left - ms)
                     if left == ms:
                         queue.pop(0)
-    return rows
+                salt = row_salt(secret, index)
+                yield encode_row(
+                    Row(chip=serial, chip_class=group.chip_class, slot=slot, parts=tuple(parts), salt=salt)
+                )
+                index += 1
+
+
+class _Share:
+    """Shares FLOP and joules of a line out over its chip time, so that what was given adds up to the line."""
+
+    def __init__(self, line: UsageLine) -> None:
+        self._line = line
+        stated = [item.value for item in (line.flop_hardware, line.flop_model) if item is not None]
+        self._flop = max(stated) if stated else None
+        self._joules = None if line.joules is None else line.joules.value
+        self._total_ms = max(1, sum(time.value.value for time in line.chip_ms))
+        self._given_ms = 0
+
+    def take(self, ms: int) -> RowPart:
+        """Return the part of the next *ms* chip-milliseconds."""
+        before, self._given_ms = self._given_ms, self._given_ms + ms
+        flop, joules = (
+            None if figure is None else figure * self._given_ms // self._total_ms - figure * before // self._total_ms
+            for figure in (self._flop, self._joules)
+        )
+        return RowPart(
+            workload=self._line.workload,
+            activity=self._line.activity,
+            ms=ChipMs(ms),
+            flop=None if flop is None else Flop(flop),
+            joules=None if joules is None else Joules(joules),
+        )
 
 
 def _lines(

@@ -10,6 +10,7 @@ A library as much as the service's core: nothing here needs a network or a runni
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.quantities import Rational
 from brakeline.treaty.register import Register
+from brakeline.treaty.spotcheck.table import SECRET_BYTES
 from brakeline.treaty.statements import (
     AuthoredPredicate,
     Inventory,
@@ -209,10 +211,16 @@ class Site:
             end.value,
             tuple(sessions),
             self.chip_books(holding.inventory, serials or {}, utilisation or {}),
-            slots=slots,
+            secret=os.urandom(SECRET_BYTES),
+            slots=self._slots(slots),
             line_count=self.document.limits.line_count,
         )
         return holding, books
+
+    def _slots(self, chosen: int) -> int:
+        """Return into how many slots a period is cut: the treaty's number, where it checks rows, else the *chosen*."""
+        terms = self.document.rule("false-opening")
+        return chosen if terms is None else max(1, terms.integer("slots"))
 
     def sign_books(self, period: int, holding: Holding, books: Books) -> Outgoing:
         """Sign *books* as the one usage statement of *period* (JournalError ``journal-claimed`` when there is one)."""

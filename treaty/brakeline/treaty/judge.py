@@ -24,6 +24,7 @@ from brakeline.treaty.rules.contradiction import Contradiction
 from brakeline.treaty.rules.disowned import Disowned
 from brakeline.treaty.rules.energy_gap import EnergyGap
 from brakeline.treaty.rules.equivocation import Equivocation
+from brakeline.treaty.rules.false_opening import FalseOpening
 from brakeline.treaty.rules.idle_compute import IdleCompute
 from brakeline.treaty.rules.imbalance import Imbalance
 from brakeline.treaty.rules.inventory_continuity import InventoryContinuity
@@ -56,6 +57,7 @@ LOG_RULES: dict[str, type[LogRule]] = {
     "contradiction": Contradiction,
     "sandbagging-order": SandbaggingOrder,
     "autonomy-tripwire": AutonomyTripwire,
+    "false-opening": FalseOpening,
 }
 """Rule identifier -> its class; the identifiers are those of scope "log" in :mod:`brakeline.treaty.rule_table`."""
 

@@ -26,11 +26,13 @@ from brakeline.treaty.parts import (
     SiteName,
     Text,
 )
-from brakeline.treaty.quantities import Flop, InstantMs, Joules
+from brakeline.treaty.quantities import ChipMs, Flop, InstantMs, Joules
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 MAX_ROWS = 64
 """Rows that one opening shows."""
+MAX_PARTS = 256
+"""Workloads of one row: as many as a usage statement has lines."""
 MAX_CITED = 64
 
 Chips = Annotated[tuple[ChipCount, ...], Field(min_length=1, max_length=64)]
@@ -168,15 +170,24 @@ class Autonomy(Authored):
     speed_up: Fraction
 
 
-class Row(Model):
-    """One row of a chip x slot table: what one chip did in one slot of a period."""
+class RowPart(Model):
+    """What one chip did for one workload within a slot; figures that the line does not state are absent here too."""
 
-    chip: Annotated[StrictStr, Field(min_length=1, max_length=128)]
-    slot: Count
     workload: Identifier
     activity: Activity
-    flop: Flop
-    joules: Joules
+    ms: ChipMs
+    flop: Flop | None = None
+    joules: Joules | None = None
+
+
+class Row(Model):
+    """One row of a chip x slot table: what one chip did in one slot of a period, and a salt of its own."""
+
+    chip: Annotated[StrictStr, Field(min_length=1, max_length=128)]
+    chip_class: Annotated[Identifier, Field(alias="class")]
+    slot: Count
+    parts: Annotated[tuple[RowPart, ...], Field(min_length=1, max_length=MAX_PARTS)]
+    salt: Digest
 
 
 class OpenedRow(Model):
@@ -191,12 +202,14 @@ class Opening(Authored):
     """A site answers a challenge: the rows that were drawn, with their proofs.
 
     Attributes:
-        usage: the books whose table is opened.
+        period: of the books whose table is opened.
+        usage: those books.
         challenge: digest of the challenge (SHA-256 of its entry's body).
         rows: in order of index.
     """
 
     author: SiteName
+    period: Count
     usage: Digest
     challenge: Digest
     rows: Annotated[tuple[OpenedRow, ...], Field(min_length=1, max_length=MAX_ROWS)]

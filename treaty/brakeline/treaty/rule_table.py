@@ -237,6 +237,14 @@ _ROWS = (
         ),
     ),
     RuleRow(
+        "false-opening",
+        "log",
+        "a row that a site opens of its chip x slot table is not what its books commit to, or cannot be true beside "
+        "their lines",
+        "a false row that was not opened; a row that fits the lines and is false",
+        (Parameter("slots", "integer", "slots", "into how many slots a period is cut for the table"),),
+    ),
+    RuleRow(
         "missing-period",
         "reconcile",
         "fewer than f + 1 logs ever had a site's books of a period, though its deadline has passed",

@@ -249,6 +249,28 @@ def _resume(_finding: Finding, figures: Figures) -> str:
     )
 
 
+_FALSE = {
+    "table-size": "the table has not one row for each chip and slot",
+    "not-in-table": "the row is not the one that was committed to",
+    "another-slot": "the row is of another slot than its place says",
+    "slot-not-filled": "what the chip did does not fill the slot",
+    "no-such-line": "the books have no line for what the chip did",
+    "beyond-line": "it says more than the line that it belongs to, or other figures",
+    "beyond-peak": "it has more FLOP than the chip could do",
+}
+
+
+def _opening(finding: Finding, figures: Figures) -> str:
+    books = f"the books {figures['usage'][:16]}... of {_when(finding)}"
+    if figures["reason"] == "no-such-books":
+        return f"opened rows of {books}, which are not in the log as its own"
+    why = _FALSE.get(figures["reason"], figures["reason"])
+    return (
+        f"opened {figures['false_rows']} false rows of {books}; the first, row {figures['row']} of chip "
+        f"{figures['chip']}: {why}"
+    )
+
+
 def _missing(finding: Finding, figures: Figures) -> str:
     held = f"{figures['logs']} of the {figures['needed']} logs needed have them"
     return f"the books of {_when(finding)} are missing: {held}, and the deadline has passed"
@@ -320,6 +342,7 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "contradiction": _contradiction,
     "sandbagging-order": _sandbagging,
     "autonomy-tripwire": _autonomy,
+    "false-opening": _opening,
     "missing-period": _missing,
     "late": _late,
     "brake-breach": _breach,

@@ -80,6 +80,7 @@ class Books:
         sequence: of the statement in the site's chain.
         length_ms: of the period.
         inventory: digest of the inventory statement they cite.
+        table_root, table_rows: the commitment to the chip x slot rows: 32 bytes, and how many.
         lines: in the statement's order.
     """
 
@@ -93,6 +94,7 @@ class Books:
         self.sequence = usage.sequence
         self.length_ms = usage.end.value - usage.start.value
         self.inventory = usage.inventory
+        self.table_root, self.table_rows = bytes.fromhex(usage.table.root), usage.table.rows
         self.lines = lines
 
     @cached_property
