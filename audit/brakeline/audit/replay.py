@@ -23,6 +23,7 @@ from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Lev
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.source import opened
+from brakeline.ledger.spill import Spill
 from brakeline.treaty.admission import Verify
 from brakeline.treaty.docket import Item
 from brakeline.treaty.document import TreatyDocument
@@ -122,7 +123,7 @@ def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Prog
     if reader is None:
         return Replayed(copy, None)
     name = copy.report.source
-    replay = LogReplay(document, copy.report.origin, reader.root_at, verify=verify)
+    replay = LogReplay(document, copy.report.origin, reader.root_at, verify=verify, archive=Spill())
     read_copy(copy, replay.feed, None if progress is None else lambda done, size: progress(name, done, size))
     if copy.report.state is LogState.REPRODUCED:
         try:

@@ -38,6 +38,7 @@ from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.oversight import Correction, Determination, Reply
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
+from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import (
@@ -195,9 +196,23 @@ class LogReplay:
     """Takes the entries of one log in order."""
 
     def __init__(
-        self, document: TreatyDocument, origin: str, root_at: RootAt, *, verify: Verify = ed25519.verify
+        self,
+        document: TreatyDocument,
+        origin: str,
+        root_at: RootAt,
+        *,
+        verify: Verify = ed25519.verify,
+        archive: Archive | None = None,
     ) -> None:
-        """Replay the log *origin*, which *document* must name; *verify* is strict Ed25519 over statements."""
+        """Replay the log *origin*, which *document* must name.
+
+        Args:
+            document: the treaty.
+            origin: the log's name.
+            root_at: the log's root at a size.
+            verify: strict Ed25519 over statements.
+            archive: where the rules' past goes, by default memory.
+        """
         verifier = document.verifier_by_origin(origin)
         if verifier is None:
             raise _wrong("replay-origin", "a log that the treaty names", origin)
@@ -210,7 +225,7 @@ class LogReplay:
         self._root_at = root_at
         self._verify = verify
         self._register = Register(document)
-        self._judge = LogJudge(document)
+        self._judge = LogJudge(document, archive)
         self._expected: list[bytes] = []
         self._own: Checkpoint | None = None
         self._notes: dict[str, str] = {}

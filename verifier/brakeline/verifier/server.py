@@ -27,6 +27,7 @@ import structlog
 from brakeline.ledger import collector
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import client_source
+from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat
@@ -74,10 +75,13 @@ class VerifierServer:
         *,
         now_ms: Clock = unix_ms,
         monotonic: Callable[[], float] = time.monotonic,
-        judge: Callable[[TreatyDocument], Judge] = LogJudge,
+        judge: Callable[[TreatyDocument], Judge] | None = None,
     ) -> None:
-        """Prepare the verifier of *directory*; only the witness's store is opened yet."""
-        self._judge = judge
+        """Prepare the verifier of *directory*; only the witness's store is opened yet.
+
+        *judge*: another judge, for tests; by default the treaty's, whose past goes to a scratch file in *directory*.
+        """
+        self._judge = judge or self._judge_of
         self._directory = directory
         self._config = config
         self._terms = terms
@@ -113,6 +117,10 @@ class VerifierServer:
     def name(self) -> str:
         """This verifier's name in the treaty."""
         return self._terms.own.name
+
+    def _judge_of(self, document: TreatyDocument) -> Judge:
+        """Return a judge whose past goes to a scratch file beside the log."""
+        return LogJudge(document, Spill(self._directory))
 
     async def start_witness(self) -> str:
         """Start the HTTP side with the witness; return its base URL."""

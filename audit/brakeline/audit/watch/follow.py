@@ -19,6 +19,7 @@ from brakeline.ledger.errors import BrakelineError, DivergenceError, ForkError
 from brakeline.ledger.mirror import Mirror
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import DirectorySource, Source, opened
+from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.replay import LogReplay
 
@@ -113,7 +114,7 @@ class Follower:
         if fresh.reader is None:
             return
         if self._replay is None:
-            self._replay = LogReplay(self._document, fresh.report.origin, self._root_at)
+            self._replay = LogReplay(self._document, fresh.report.origin, self._root_at, archive=Spill())
         read_copy(fresh, self._replay.feed, start=self._fed, previous=self._previous)
         if fresh.report.state is LogState.REPRODUCED:
             try:

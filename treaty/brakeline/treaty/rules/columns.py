@@ -24,8 +24,9 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 SPAN = 64
 """Periods of a stretch."""
-OPEN = 4096
-"""Columns that keep a stretch unpacked; beyond them the one that was written longest ago is packed."""
+OPEN = 16384
+"""Columns that keep a stretch unpacked; beyond them the one that was written longest ago is packed. A site has some
+thirty columns and writes them all every period, so that with fewer all would be packed and unpacked every time."""
 
 Value: TypeAlias = "int | str | bytes | tuple[Value, ...]"
 V = TypeVar("V", bound=Value)
