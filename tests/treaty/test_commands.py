@@ -143,8 +143,8 @@ def test_a_template_without_keys_is_toml_and_points_at_every_key_to_fill_in(tmp_
     file = tmp_path / "t.toml"
     run("treaty", "new", file, "--name", "pause.treaty.example", "--start-ms", 1_000)
     result = run("treaty", "check", file, code=3)
-    assert result.stdout.count("treaty-key-placeholder") == 15
-    assert "15 mistakes" in result.stdout
+    assert result.stdout.count("treaty-key-placeholder") == 16
+    assert "16 mistakes" in result.stdout
     assert "treaty-exists" in run("treaty", "new", file, code=3).stderr
     assert run("treaty", "new", "-", "--name", "pause.treaty.example", "--start-ms", 1_000).stdout == file.read_text()
 

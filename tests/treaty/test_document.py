@@ -206,6 +206,7 @@ def test_warnings_name_what_is_allowed_and_probably_not_meant() -> None:
         "treaty-warning-timeliness",
         "treaty-warning-rule-absent",
         "treaty-warning-no-meter",
+        "treaty-warning-no-evaluator",
         "treaty-warning-no-threshold",
     }
 

@@ -433,7 +433,9 @@ SERVED = 10**13
 @pytest.fixture
 def stage() -> Scene:
     """A scene with the order of evaluations alone; what serves more than 10^13 FLOP has a period to be evaluated."""
-    return Scene(only("sandbagging-order"))
+    rule = only("sandbagging-order").to_json()
+    evaluator: JsonObject = {"name": EVALUATOR, "kind": "evaluator", "key": str(cast.vkey(EVALUATOR))}
+    return Scene(TreatyDocument.from_json({**rule, "third_party": [evaluator]}))
 
 
 def serve(scene: Scene, period: int, flop: int, model: str = "model") -> None:
@@ -477,6 +479,13 @@ def test_what_serves_is_evaluated_in_time(stage: Scene, flop: int, due: int, fir
     found = stage.found()
     assert [item.figures["reason"] for item in found] == ["never-evaluated"] * fires
     assert [(item.about, item.period) for item in found] == [(SITE, 3)] * fires
+
+
+def test_a_treaty_without_evaluators_asks_for_no_evaluation() -> None:
+    scene = Scene(only("sandbagging-order"))
+    serve(scene, 3, SERVED + 1)
+    scene.book(9)
+    assert scene.found() == []
 
 
 def test_a_valid_result_clears_the_model_and_no_other(stage: Scene) -> None:

@@ -72,6 +72,12 @@ def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
         yield Mistake(
             ("third_party",), "treaty-warning-no-meter", message, 'a [[third_party]] of kind = "meter"', "none"
         )
+    evaluators = any(third.kind == "evaluator" for third in document.third_parties)
+    if document.rule("sandbagging-order") is not None and not evaluators:
+        message = "sandbagging-order needs somebody who evaluates: no model will be asked for an evaluation"
+        yield Mistake(
+            ("third_party",), "treaty-warning-no-evaluator", message, 'a [[third_party]] of kind = "evaluator"', "none"
+        )
     if document.rule("threshold") is not None and not document.thresholds:
         message = "the rule threshold is in force and there is none"
         yield Mistake(("threshold",), "treaty-warning-no-threshold", message, "a [[threshold]]", "none")

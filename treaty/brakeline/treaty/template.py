@@ -45,6 +45,7 @@ class Choices:
         ("meter.example", "meter"),
         ("institute.example", "inspector"),
         ("observatory.example", "inspector"),
+        ("evaluator.example", "evaluator"),
     )
     verifiers: Sequence[tuple[str, str]] = (
         ("verifier.party-a.example", "party-a.example"),

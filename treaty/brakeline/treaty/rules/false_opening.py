@@ -6,7 +6,7 @@ Cannot see: whether the rows are those that were drawn, which the log of the cha
 fits the lines is true.
 Arithmetic: hashes and integers; parameter ``slots``: into how many slots a period is cut.
 Figures: ``usage``; ``reason`` (``no-such-books``); or ``reason`` (a ``RowFault`` of that module), ``row`` (index of the
-first false row), ``chip``, ``false_rows``. One finding an opening. Books that were corrected are still what the rows were
+first false row), ``chip``, ``false_rows``. One finding an opening. Books that were corrected are still what rows were
 committed with.
 Keeps: per period its table's commitment and the figures of its lines, in columns; openings whose books are not here.
 Source: opening of commitments, as in cut-and-choose; item counting in safeguards (IAEA, STR-261).

@@ -8,7 +8,7 @@ Arithmetic: *before* is by sequence in the evaluator's chain. A result is valid 
 ``commitment`` is a commitment of the same evaluator, model and protocol, with a smaller sequence. A model serves at a
 site by the ``parents`` of inference lines; its FLOP there are the sum of the largest versions, as in ``threshold``. It
 is due when the site's books have reached ``grace_periods`` after the first period at whose end that sum exceeds
-``floor_flop``.
+``floor_flop``. Under a treaty that names no evaluator no model is asked for an evaluation.
 Figures: ``reason`` (``no-commitment``, ``unknown``, ``another-author``, ``another-model``, ``another-protocol``,
 ``not-before``), ``evaluation``, ``commitment``: about the evaluator; or ``reason`` = ``never-evaluated``, ``model``,
 ``served_flop``, ``floor_flop``: about the site.
@@ -66,6 +66,7 @@ class SandbaggingOrder:
         self._counted = Counted(document)
         self._floor, self._grace = terms.integer("floor_flop"), terms.integer("grace_periods")
         self._terms = terms
+        self._evaluators = any(item.kind == "evaluator" for item in document.third_parties)
         self._board = board
         self._told: dict[str, _Told] = {}
         self._resting_on: defaultdict[str, list[_Told]] = defaultdict(list)
@@ -177,7 +178,7 @@ class SandbaggingOrder:
         passage = self._services[site][model].passage
         due = passage is not None and self._newest[site] >= passage.period + self._grace
         finding: Finding | None = None
-        if passage is not None and due and not self._valid.get(model):
+        if passage is not None and due and self._evaluators and not self._valid.get(model):
             figures = {
                 "reason": "never-evaluated",
                 "model": model,
