@@ -30,6 +30,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat, Mirrored
 from brakeline.treaty.register import Register
+from brakeline.treaty.spotcheck.challenge import Challenger
 
 from tests.support import cast
 
@@ -62,6 +63,8 @@ class WorldLog:
         self.register = Register(document)
         self.digests: set[str] = set()
         self.judge = LogJudge(document)
+        self.challenger = Challenger(document, name)
+        self.challenges: Callable[[Bodies], Bodies] = list
 
     def append(self, now_ms: int, kind: Kind, body: bytes, source: bytes = b"") -> Entry:
         """Append whatever *body* is; statements that are admissible enter the register."""
@@ -75,6 +78,7 @@ class WorldLog:
             if isinstance(outcome, Admitted) and not outcome.known:
                 self.register.record(outcome.statement, entry.index)
                 self.judge.add(entry.index, kind, outcome.statement)
+                self.challenger.take(entry.index, now_ms, outcome.statement)
         return entry
 
     def root(self, size: int | None = None) -> bytes:
@@ -179,9 +183,12 @@ class World:
             if peer is not log and peer.published is not None
         )
         own = log.published.decode() if log.published is not None else None
-        log.append(self.now_ms, Kind.HEARTBEAT, Heartbeat(checkpoint=own, mirrored=mirrored).body)
+        beat = Heartbeat(checkpoint=own, mirrored=mirrored)
+        log.append(self.now_ms, Kind.HEARTBEAT, beat.body)
         for body in log.findings(log.judge.heartbeat()):
             log.append(self.now_ms, Kind.FINDING, body)
+        for body in log.challenges(log.challenger.heartbeat(self.now_ms, beat)):
+            log.append(self.now_ms, Kind.CHALLENGE, body)
 
 
 class Site:

@@ -235,6 +235,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "autonomy-tripwire",
         "false-opening",
         "unacknowledged-order",
+        "unopened-challenge",
         "verifier-conduct",
     }
     assert {rule for rule, row in RULES.items() if row.scope == "reconcile"} == {
@@ -242,6 +243,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "late",
         "brake-breach",
         "unacknowledged-order",
+        "unopened-challenge",
         "verifier-conduct",
     }
 

@@ -85,11 +85,14 @@ def test_the_treaty_stands_at_entry_0_and_there_only() -> None:
     assert error.value.code == "treaty-not-pinned"
 
 
-@pytest.mark.parametrize("kind", [Kind.OPINION, Kind.CHALLENGE, Kind.QUERY])
-def test_a_kind_that_no_rule_of_this_version_writes(kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [(Kind.OPINION, "replay-kind"), (Kind.CHALLENGE, "replay-challenge"), (Kind.QUERY, "replay-kind")],
+)
+def test_a_kind_that_no_rule_in_force_writes(kind: Kind, code: str) -> None:
     world = worlds.honest()
     entry = world.logs[0].append(world.now_ms, kind, b"{}")
-    assert refusal(world) == ("replay-kind", entry.index)
+    assert refusal(world) == (code, entry.index)
 
 
 LIES: dict[str, Callable[[list[bytes]], list[bytes]]] = {

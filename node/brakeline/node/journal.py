@@ -251,6 +251,11 @@ class Journal(BrakeJournal):
         """Return the last period whose books are reserved, None when there is none."""
         return cast("int | None", self._value("SELECT max(period) FROM usage"))
 
+    def usage(self, period: int) -> str | None:
+        """Return the digest of the books of *period*, None while none are reserved."""
+        joined = "SELECT digest FROM usage JOIN statement USING(sequence) WHERE period=?"
+        return next((row[0] for row in self._rows(joined, period)), None)
+
     def rows(self, period: int) -> list[bytes]:
         """Return the chip x slot rows behind the books of *period*, in the order of their commitment."""
         return [row[0] for row in self._rows("SELECT data FROM line WHERE period=? ORDER BY n", period)]

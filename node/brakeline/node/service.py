@@ -16,10 +16,10 @@ from pathlib import Path
 import grpc
 import structlog
 from brakeline.ledger.errors import BrakelineError
-from brakeline.node import channel, say
+from brakeline.node import channel, opening, say
 from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
-from brakeline.node.journal import Delivery
+from brakeline.node.journal import Delivery, JournalError
 from brakeline.node.sender import Sender
 from brakeline.node.silence import Asker, Silence
 from brakeline.node.site import Site
@@ -95,7 +95,7 @@ class Node:
                     self._senders.append(sender)
                     tasks += [
                         group.create_task(sender.run()),
-                        group.create_task(Watcher(verifier, channels[verifier.name], self.see).run()),
+                        group.create_task(Watcher(verifier, channels[verifier.name], self.see, self.challenged).run()),
                     ]
                     if self._site.document.silence == "stop":
                         asker = Asker(verifier, channels[verifier.name], self._silence.interval_s(), self._hear)
@@ -247,6 +247,23 @@ class Node:
         if seen.new:
             self._brake_moved.set()
         return seen
+
+    def challenged(self, body: bytes, verifier: str) -> None:
+        """Open the rows that *verifier* drew; a challenge that is not the treaty's is logged and not answered.
+
+        Raises:
+            JournalError: ``journal-io``: the verifier's stream is opened again later.
+        """
+        try:
+            made = opening.answer(self._site, body, verifier)
+        except JournalError:
+            raise
+        except BrakelineError as error:
+            _log.warning("challenge-not-answered", verifier=verifier, **error.as_dict())
+            return
+        if made:
+            _log.info("rows-opened", verifier=verifier, statements=len(made))
+            self._wake_senders()
 
     def _hear(self, verifier: str) -> None:
         """A verifier has answered; it matters at once where its silence stopped something."""

@@ -1,8 +1,8 @@
-"""Listening to one verifier for orders. It is only a messenger: an order counts when its signatures do.
+"""Listening to one verifier for orders and challenges. Of orders it is only a messenger: one counts when signed.
 
 Every event goes to ``see`` as an envelope; :meth:`brakeline.node.brake.Brake.see` runs the treaty's admission on it (m
 of n parties, against the pinned treaty). So a verifier that lies, repeats, or says nothing changes nothing, as long as
-one other passes the order on.
+one other passes the order on. A challenge is the verifier's own (:mod:`brakeline.node.opening`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ class Watcher:
     """Keeps a ``Watch`` stream open to one verifier."""
 
     def __init__(
-        self, verifier: VerifierTerms, channel: grpc.aio.Channel, see: Callable[[Envelope, str], object]
+        self,
+        verifier: VerifierTerms,
+        channel: grpc.aio.Channel,
+        see: Callable[[Envelope, str], object],
+        challenged: Callable[[bytes, str], object],
     ) -> None:
-        """Pass each envelope, and the verifier's name, to *see*."""
-        self._verifier, self._see = verifier, see
+        """Pass each envelope to *see*, each challenge's body to *challenged*, with the verifier's name."""
+        self._verifier, self._see, self._challenged = verifier, see, challenged
         self._stub = rpc.VerifierStub(channel)
         self._next = 0
 
@@ -44,8 +48,11 @@ class Watcher:
         ):
             with attempt:
                 async for event in self._stub.Watch(wire.to_watch(self._next)):
-                    index, envelope = wire.from_event(event)
-                    self._see(envelope, self._verifier.name)
+                    index, item = wire.from_event(event)
+                    if isinstance(item, bytes):
+                        self._challenged(item, self._verifier.name)
+                    else:
+                        self._see(item, self._verifier.name)
                     self._next = max(self._next, index + 1)
                 raise _Ended
 

@@ -116,8 +116,10 @@ def to_watch(from_index: int) -> pb.WatchRequest:
     return pb.WatchRequest(from_index=from_index)
 
 
-def from_event(event: pb.WatchEvent) -> tuple[int, Envelope]:
-    """Return log index and envelope of an event (``wire-malformed``, ``envelope-*``)."""
+def from_event(event: pb.WatchEvent) -> tuple[int, Envelope | bytes]:
+    """Return log index and envelope, or body of a challenge, of an event (``wire-malformed``, ``envelope-*``)."""
+    if event.challenge:
+        return event.index, event.challenge
     if not event.HasField("attestation") or not event.attestation.payload:
         raise _malformed("attestation.payload", "the signed bytes", "none")
     return event.index, from_attestation(event.attestation)

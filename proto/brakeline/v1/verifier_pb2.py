@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rakeline/v1/verifier.proto\x12\x0c\x62rakeline.v1\"\'\n\tSignature\x12\r\n\x05keyid\x18\x01 \x01(\t\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\"K\n\x0b\x41ttestation\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12+\n\nsignatures\x18\x02 \x03(\x0b\x32\x17.brakeline.v1.Signature\"E\n\x12SubmitBatchRequest\x12/\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x19.brakeline.v1.Attestation\"B\n\x13SubmitBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.brakeline.v1.SubmitResult\"\xaa\x01\n\x0cSubmitResult\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07not_yet\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\x19\n\x07Pending\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"V\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0b\n\x03\x66ix\x18\x05 \x01(\t\"\"\n\x0cWatchRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x04\"K\n\nWatchEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12.\n\x0b\x61ttestation\x18\x02 \x01(\x0b\x32\x19.brakeline.v1.Attestation\"E\n\x11GetReceiptRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\x86\x01\n\x12GetReceiptResponse\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\"o\n\x11GetStatusResponse\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0e\n\x06treaty\x18\x03 \x01(\t\x12&\n\x05heads\x18\x04 \x03(\x0b\x32\x17.brakeline.v1.ChainHead\"=\n\tChainHead\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t2\xbe\x02\n\x08Verifier\x12R\n\x0bSubmitBatch\x12 .brakeline.v1.SubmitBatchRequest\x1a!.brakeline.v1.SubmitBatchResponse\x12?\n\x05Watch\x12\x1a.brakeline.v1.WatchRequest\x1a\x18.brakeline.v1.WatchEvent0\x01\x12O\n\nGetReceipt\x12\x1f.brakeline.v1.GetReceiptRequest\x1a .brakeline.v1.GetReceiptResponse\x12L\n\tGetStatus\x12\x1e.brakeline.v1.GetStatusRequest\x1a\x1f.brakeline.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rakeline/v1/verifier.proto\x12\x0c\x62rakeline.v1\"\'\n\tSignature\x12\r\n\x05keyid\x18\x01 \x01(\t\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\"K\n\x0b\x41ttestation\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12+\n\nsignatures\x18\x02 \x03(\x0b\x32\x17.brakeline.v1.Signature\"E\n\x12SubmitBatchRequest\x12/\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x19.brakeline.v1.Attestation\"B\n\x13SubmitBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.brakeline.v1.SubmitResult\"\xaa\x01\n\x0cSubmitResult\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07not_yet\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\x19\n\x07Pending\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"V\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0b\n\x03\x66ix\x18\x05 \x01(\t\"\"\n\x0cWatchRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x04\"^\n\nWatchEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12.\n\x0b\x61ttestation\x18\x02 \x01(\x0b\x32\x19.brakeline.v1.Attestation\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\"E\n\x11GetReceiptRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\x86\x01\n\x12GetReceiptResponse\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\"o\n\x11GetStatusResponse\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0e\n\x06treaty\x18\x03 \x01(\t\x12&\n\x05heads\x18\x04 \x03(\x0b\x32\x17.brakeline.v1.ChainHead\"=\n\tChainHead\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t2\xbe\x02\n\x08Verifier\x12R\n\x0bSubmitBatch\x12 .brakeline.v1.SubmitBatchRequest\x1a!.brakeline.v1.SubmitBatchResponse\x12?\n\x05Watch\x12\x1a.brakeline.v1.WatchRequest\x1a\x18.brakeline.v1.WatchEvent0\x01\x12O\n\nGetReceipt\x12\x1f.brakeline.v1.GetReceiptRequest\x1a .brakeline.v1.GetReceiptResponse\x12L\n\tGetStatus\x12\x1e.brakeline.v1.GetStatusRequest\x1a\x1f.brakeline.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,17 +48,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=590
   _globals['_WATCHREQUEST']._serialized_end=624
   _globals['_WATCHEVENT']._serialized_start=626
-  _globals['_WATCHEVENT']._serialized_end=701
-  _globals['_GETRECEIPTREQUEST']._serialized_start=703
-  _globals['_GETRECEIPTREQUEST']._serialized_end=772
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=775
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=909
-  _globals['_GETSTATUSREQUEST']._serialized_start=911
-  _globals['_GETSTATUSREQUEST']._serialized_end=945
-  _globals['_GETSTATUSRESPONSE']._serialized_start=947
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1058
-  _globals['_CHAINHEAD']._serialized_start=1060
-  _globals['_CHAINHEAD']._serialized_end=1121
-  _globals['_VERIFIER']._serialized_start=1124
-  _globals['_VERIFIER']._serialized_end=1442
+  _globals['_WATCHEVENT']._serialized_end=720
+  _globals['_GETRECEIPTREQUEST']._serialized_start=722
+  _globals['_GETRECEIPTREQUEST']._serialized_end=791
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=794
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=928
+  _globals['_GETSTATUSREQUEST']._serialized_start=930
+  _globals['_GETSTATUSREQUEST']._serialized_end=964
+  _globals['_GETSTATUSRESPONSE']._serialized_start=966
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1077
+  _globals['_CHAINHEAD']._serialized_start=1079
+  _globals['_CHAINHEAD']._serialized_end=1140
+  _globals['_VERIFIER']._serialized_start=1143
+  _globals['_VERIFIER']._serialized_end=1461
 # @@protoc_insertion_point(module_scope)

@@ -248,8 +248,11 @@ class WatchEvent(_message.Message):
 
     INDEX_FIELD_NUMBER: _builtins.int
     ATTESTATION_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index in this verifier's log: resume from index + 1."""
+    challenge: _builtins.bytes
+    """Instead: the body of a challenge entry of this log (canonical JSON). What it asks is checked against the treaty."""
     @_builtins.property
     def attestation(self) -> Global___Attestation: ...
     def __init__(
@@ -257,10 +260,11 @@ class WatchEvent(_message.Message):
         *,
         index: _builtins.int = ...,
         attestation: Global___Attestation | None = ...,
+        challenge: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation", b"attestation", "challenge", b"challenge", "index", b"index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,7 +69,7 @@ class VerifierServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Stream orders (and treaty versions) from a log index on: first what the log holds, then what it appends.
+        """Stream orders, treaty versions and recent challenges from a log index on: first what the log holds, then what it appends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,7 @@ class VerifierStub:
     SubmitBatch: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.SubmitBatchRequest, _verifier_pb2.SubmitBatchResponse]
     """Submit up to 512 attestations, at most 3 MiB in all. Results stand in the order of the request."""
     Watch: _grpc.UnaryStreamMultiCallable[_verifier_pb2.WatchRequest, _verifier_pb2.WatchEvent]
-    """Stream orders (and treaty versions) from a log index on: first what the log holds, then what it appends."""
+    """Stream orders, treaty versions and recent challenges from a log index on: first what the log holds, then what it appends."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.GetReceiptRequest, _verifier_pb2.GetReceiptResponse]
     """A fresh receipt for a statement this log holds."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_verifier_pb2.GetStatusRequest, _verifier_pb2.GetStatusResponse]
@@ -70,7 +70,7 @@ class VerifierAsyncStub(VerifierStub):
     SubmitBatch: _aio.UnaryUnaryMultiCallable[_verifier_pb2.SubmitBatchRequest, _verifier_pb2.SubmitBatchResponse]  # type: ignore[assignment]
     """Submit up to 512 attestations, at most 3 MiB in all. Results stand in the order of the request."""
     Watch: _aio.UnaryStreamMultiCallable[_verifier_pb2.WatchRequest, _verifier_pb2.WatchEvent]  # type: ignore[assignment]
-    """Stream orders (and treaty versions) from a log index on: first what the log holds, then what it appends."""
+    """Stream orders, treaty versions and recent challenges from a log index on: first what the log holds, then what it appends."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_verifier_pb2.GetReceiptRequest, _verifier_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """A fresh receipt for a statement this log holds."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_verifier_pb2.GetStatusRequest, _verifier_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -93,7 +93,7 @@ class VerifierServicer(metaclass=_abc_1.ABCMeta):
         request: _verifier_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_verifier_pb2.WatchEvent], _abc.AsyncIterator[_verifier_pb2.WatchEvent]]:
-        """Stream orders (and treaty versions) from a log index on: first what the log holds, then what it appends."""
+        """Stream orders, treaty versions and recent challenges from a log index on: first what the log holds, then what it appends."""
 
     @_abc_1.abstractmethod
     def GetReceipt(

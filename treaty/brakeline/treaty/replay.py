@@ -35,12 +35,13 @@ from brakeline.treaty.errors import ReplayError
 from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
-from brakeline.treaty.oversight import Correction, Determination, Reply
+from brakeline.treaty.oversight import Correction, Determination, Opening, Reply
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
+from brakeline.treaty.spotcheck.challenge import Challenger, Drawn, parse_challenge
 from brakeline.treaty.statements import (
     Acknowledgement,
     Activity,
@@ -151,6 +152,8 @@ class Facts:
         cleared: the findings withdrawn, digest -> finding.
         replies: finding digest -> reply statement digest -> its author.
         determinations: statement digest -> determination.
+        challenges: the challenges here.
+        opened: (site, usage digest, challenge digest) -> row -> when its first opening arrived (ms).
     """
 
     origin: str
@@ -174,6 +177,10 @@ class Facts:
     cleared: dict[str, Finding] = field(default_factory=dict[str, Finding])
     replies: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     determinations: dict[str, Determination] = field(default_factory=dict[str, Determination])
+    challenges: list[Drawn] = field(default_factory=list[Drawn])
+    opened: dict[tuple[str, str, str], dict[int, int]] = field(
+        default_factory=dict[tuple[str, str, str], dict[int, int]]
+    )
     _digests: bytearray = field(default_factory=bytearray)
     _indexes: array[int] = field(default_factory=lambda: array("Q"))
 
@@ -226,7 +233,9 @@ class LogReplay:
         self._verify = verify
         self._register = Register(document)
         self._judge = LogJudge(document, archive)
+        self._challenger = Challenger(document, origin)
         self._expected: list[bytes] = []
+        self._challenges: list[bytes] = []
         self._own: Checkpoint | None = None
         self._notes: dict[str, str] = {}
         self._written: dict[str, Finding] = {}
@@ -236,7 +245,7 @@ class LogReplay:
 
         Raises:
             ReplayError: ``replay-treaty``, ``replay-kind``, ``replay-inadmissible``, ``replay-repeated``,
-                ``replay-heartbeat``, ``replay-judgement``.
+                ``replay-heartbeat``, ``replay-judgement``, ``replay-challenge``.
             BrakelineError: the codes of envelopes, statements and treaty documents.
         """
         if (entry.index == 0) != (entry.kind is Kind.TREATY):
@@ -245,6 +254,10 @@ class LogReplay:
             self._finding(entry)
         elif self._expected:
             raise _wrong("replay-judgement", _quote(self._expected[0]), entry.kind.name.lower())
+        elif entry.kind is Kind.CHALLENGE:
+            self._challenge(entry)
+        elif self._challenges:
+            raise _wrong("replay-challenge", _quote(self._challenges[0]), entry.kind.name.lower())
         elif entry.kind is Kind.TREATY:
             statement, _ = check_treaty_statement(
                 Envelope.from_body(entry.body), self._document.digest, verify=self._verify
@@ -264,11 +277,14 @@ class LogReplay:
         """Say that the log ends here, and return what it shows (also when it ended in a divergence).
 
         Raises:
-            ReplayError: ``replay-judgement``: a checkpoint never stands between a heartbeat and its findings.
+            ReplayError: ``replay-judgement``, ``replay-challenge``: a checkpoint never stands between a heartbeat and
+                its findings and challenges.
         """
         self.close()
         if self._expected:
             raise _wrong("replay-judgement", _quote(self._expected[0]), "the end of the log")
+        if self._challenges:
+            raise _wrong("replay-challenge", _quote(self._challenges[0]), "the end of the log")
         return self.facts
 
     def close(self) -> Facts:
@@ -288,6 +304,13 @@ class LogReplay:
         if self._expected.pop(0) != entry.body:
             raise _wrong("replay-judgement", "the finding that the log rules give for this prefix", _quote(entry.body))
         self._docket(parse_finding(entry.body), entry.received_at_ms)
+
+    def _challenge(self, entry: Entry) -> None:
+        if not self._challenges:
+            raise _wrong("replay-challenge", "no challenge here", _quote(entry.body))
+        if self._challenges.pop(0) != entry.body:
+            raise _wrong("replay-challenge", "the challenge that this prefix draws", _quote(entry.body))
+        self.facts.challenges.append(Drawn.of(parse_challenge(entry.body), entry.received_at_ms))
 
     def _docket(self, written: Finding | Withdrawn, at_ms: int) -> None:
         """Note when a finding was written or withdrawn; one that comes again keeps its first time."""
@@ -313,6 +336,7 @@ class LogReplay:
     def _take(self, statement: Statement, entry: Entry) -> None:
         self._register.record(statement, entry.index)
         self._judge.add(entry.index, entry.kind, statement)
+        self._challenger.take(entry.index, entry.received_at_ms, statement)
         self.facts.place(bytes.fromhex(statement.digest), entry.index)
         gather(self.facts, self._document, statement, entry.received_at_ms)
 
@@ -331,6 +355,7 @@ class LogReplay:
             claim = Claim(item.origin, checkpoint.size, checkpoint.root)
             self.facts.claims.setdefault(claim, Seen(entry.index, entry.received_at_ms))
         self._expected = self._judge.heartbeat()
+        self._challenges = self._challenger.heartbeat(entry.received_at_ms, heartbeat)
 
     def _check_own(self, note: str, heartbeat: Entry) -> None:
         """Check that the log embeds a checkpoint of its own history: signed, not of the future, with its root."""
@@ -395,6 +420,10 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
             facts.metered.add(said.site)
         case Reply() as said:
             facts.replies.setdefault(said.finding, {})[statement.digest] = said.author
+        case Opening() as said:
+            rows = facts.opened.setdefault((said.author, said.usage, said.challenge), {})
+            for opened in said.rows:
+                rows.setdefault(opened.index, received_at_ms)
         case Determination() as said:
             facts.determinations[statement.digest] = said
         case _:
@@ -430,6 +459,7 @@ _MESSAGES = {
     "replay-inadmissible": "the log holds a statement that was not admissible to its prefix",
     "replay-repeated": "the log holds a statement twice",
     "replay-heartbeat": "a heartbeat embeds what it must not",
+    "replay-challenge": "the challenges are not those that this prefix of the log draws",
     "replay-judgement": "the findings are not those that the log rules give for this prefix",
 }
 

@@ -269,6 +269,14 @@ _ROWS = (
         "whether it stopped (the books show that)",
     ),
     RuleRow(
+        "unopened-challenge",
+        "reconcile",
+        "a site did not open, in time, the rows of its chip x slot table that f + 1 logs or more drew (draws need the "
+        "rule false-opening too, which says how many slots a table has)",
+        "whether the rows are true; the draws of f logs, which a site can leave unanswered",
+        (Parameter("open_ms", "integer", "milliseconds", "from a challenge until its rows must be opened"),),
+    ),
+    RuleRow(
         "verifier-conduct",
         "reconcile",
         "a verifier forked its log, logged findings that do not follow from it, left out what it says it mirrored, or "

@@ -296,6 +296,13 @@ def _unacknowledged(_finding: Finding, figures: Figures) -> str:
     return f"did not acknowledge an order in time: {held}"
 
 
+def _unopened(finding: Finding, figures: Figures) -> str:
+    return (
+        f"left {figures['unopened']} of {figures['drawn']} rows unopened that {figures['challenges']} logs drew from "
+        f"the table of its books {figures['usage'][:16]}... of {_when(finding)}, beyond the deadline"
+    )
+
+
 def _conduct(_finding: Finding, figures: Figures) -> str:
     if figures["act"] == "fork":
         return (
@@ -348,5 +355,6 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "brake-breach": _breach,
     "resume-mismatch": _resume,
     "unacknowledged-order": _unacknowledged,
+    "unopened-challenge": _unopened,
     "verifier-conduct": _conduct,
 }

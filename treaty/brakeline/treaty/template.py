@@ -319,6 +319,7 @@ _PRESETS = {
     ("autonomy-tripwire", "unattended_ms"): ("86400000", "a day; in 2026 labs report 16 hours"),
     ("autonomy-tripwire", "speed_up_permille"): ("2000", "twice as fast"),
     ("false-opening", "slots"): ("4", "a quarter of a period: one row for each chip in each"),
+    ("unopened-challenge", "open_ms"): ("86400000", "a day: nodes answer by themselves within minutes"),
     ("energy-gap", "k_joules"): ('"3600000"', "1 kWh: rounding of the smallest sites"),
     ("energy-gap", "k_permille"): ("30", "3 %: meters of class 1, and PUE that drifts with the weather"),
     ("energy-gap", "h_joules"): (

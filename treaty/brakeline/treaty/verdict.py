@@ -21,6 +21,7 @@ from brakeline.treaty.docket import Item, docket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
+from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.reconcile.reporting import Due, due_periods, reporting
@@ -92,6 +93,7 @@ def verdict(
         reporting(logs, iter(due)),
         breaches(logs),
         unacknowledged(logs, as_of_ms),
+        unopened(logs, as_of_ms),
         conduct(logs, histories or {}, misjudged, document, dishonoured),
     ):
         found.update((finding.digest, finding) for finding in rule)
@@ -182,6 +184,20 @@ def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
             "acknowledgement-undecided",
             f"whether {orders} acknowledgements of orders came in time cannot be decided from the logs read",
             f"{logs.enough} logs that have them, or enough that reach past the deadline",
+            fix="read further logs, or newer copies",
+        )
+
+    challenges = sum(
+        1
+        for challenge, at in challenges_due(logs, as_of_ms)
+        if any(timing(logs, challenge, row, at) is Timing.UNKNOWN for row in challenge.drawn)
+    )
+    if challenges:
+        yield Open(
+            "opening-undecided",
+            f"whether the rows that {challenges} challenges drew were opened in time cannot be decided from the logs "
+            "read",
+            f"{logs.enough} logs that have the openings, or enough that reach past the deadline",
             fix="read further logs, or newer copies",
         )
 

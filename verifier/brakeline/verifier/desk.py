@@ -15,7 +15,7 @@ from brakeline.ledger.entry import client_source
 from brakeline.treaty.admission import NotYet, Refused
 from brakeline.treaty.envelope import Envelope
 from brakeline.verifier.intake import Held, Outcome, Submission
-from brakeline.verifier.loop import Feed, Writer
+from brakeline.verifier.loop import Announced, Feed, Writer
 from brakeline.verifier.publish import Publication, Signed
 from brakeline.verifier.wire import Pending, ReceiptQuery, Result, StatusReport
 
@@ -96,15 +96,12 @@ class VerifierDesk:
             heads=tuple((author, sequence, digest) for sequence, digest in heads),
         )
 
-    async def watch(self, first: int) -> AsyncIterator[tuple[int, Envelope]]:
-        """Yield orders and treaty versions from log index *first* on, until this verifier shuts down."""
-        position = 0
+    async def watch(self, first: int) -> AsyncIterator[tuple[int, Announced]]:
+        """Yield orders, treaty versions and challenges from log index *first* on, until this verifier shuts down."""
         while True:
-            items = await self._feed.after(position)
-            position += len(items)
-            for index, envelope in items:
-                if index >= first:
-                    yield index, envelope
+            for index, item in await self._feed.since(first):
+                first = index + 1
+                yield index, item
 
     async def _receipts_for(self, indices: list[int], wait_s: float) -> dict[int, bytes]:
         """Wait until the published checkpoint covers *indices*; return receipts of those it covers then."""

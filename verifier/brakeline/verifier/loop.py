@@ -12,11 +12,13 @@ before the next write, and the writer tries again. While the clock is outside th
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from operator import itemgetter
+from typing import Protocol, TypeAlias, TypeVar
 
 import structlog
 from brakeline.ledger.errors import BrakelineError
@@ -36,13 +38,19 @@ _CLOCK_POLL = 0.1
 _LEAVING = "this verifier is shutting down"
 
 
+Announced: TypeAlias = Envelope | bytes
+"""What ``Watch`` streams: an order or a treaty version, or the body of a challenge."""
+RECENT_CHALLENGES = 16_384
+"""Challenges that a watcher who was away can still be told; what is older it reads from the log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What one group commit did: outcomes by batch, the signed checkpoint, orders and treaty versions appended."""
+    """What one group commit did: outcomes by batch, the signed checkpoint, and what ``Watch`` streams of it."""
 
     outcomes: list[list[Outcome]]
     signed: Signed
-    announced: list[tuple[int, Envelope]]
+    announced: list[tuple[int, Announced]]
     findings: int
 
 
@@ -61,19 +69,27 @@ class _Job:
 
 
 class Feed:
-    """Orders and treaty versions of this log in order of index, and a way to wait for more."""
+    """Orders and treaty versions of this log, its newest challenges, and a way to wait for more."""
 
-    def __init__(self, items: Sequence[tuple[int, Envelope]] = ()) -> None:
-        """Start with what the log holds."""
-        self._items = list(items)
+    def __init__(self, items: Sequence[tuple[int, Announced]] = ()) -> None:
+        """Start with what the log holds, in order of index."""
+        self._lasting: list[tuple[int, Announced]] = []
+        self._passing: deque[tuple[int, Announced]] = deque(maxlen=RECENT_CHALLENGES)
+        self._next = 0
+        self._take(items)
         self._ended = False
         self._changed = asyncio.Condition()
 
-    async def extend(self, items: Sequence[tuple[int, Envelope]]) -> None:
+    def _take(self, items: Sequence[tuple[int, Announced]]) -> None:
+        for index, item in items:
+            (self._passing if isinstance(item, bytes) else self._lasting).append((index, item))
+            self._next = index + 1
+
+    async def extend(self, items: Sequence[tuple[int, Announced]]) -> None:
         """Append, and wake every stream."""
         if items:
             async with self._changed:
-                self._items.extend(items)
+                self._take(items)
                 self._changed.notify_all()
 
     async def end(self) -> None:
@@ -82,17 +98,19 @@ class Feed:
             self._ended = True
             self._changed.notify_all()
 
-    async def after(self, position: int) -> Sequence[tuple[int, Envelope]]:
-        """Return the items from list position *position* on; waits until there is one.
+    async def since(self, first: int) -> Sequence[tuple[int, Announced]]:
+        """Return the items from log index *first* on, in order; waits until there is one.
 
         Raises:
             CallError: ``not-serving`` (UNAVAILABLE): this verifier is shutting down.
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._ended or len(self._items) > position)
+            await self._changed.wait_for(lambda: self._ended or self._next > first)
             if self._ended:
                 raise _unavailable("not-serving", _LEAVING, "")
-            return self._items[position:]
+            lasting = self._lasting[bisect_left(self._lasting, first, key=itemgetter(0)) :]
+            passing = [item for item in self._passing if item[0] >= first]
+            return sorted([*lasting, *passing], key=itemgetter(0))
 
 
 class Writer:

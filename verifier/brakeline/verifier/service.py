@@ -46,8 +46,11 @@ class Desk(Protocol):
         """Return where the log stands, and the chain heads of *author* unless it is empty."""
         ...
 
-    def watch(self, first: int) -> AsyncIterator[tuple[int, Envelope]]:
-        """Yield orders and treaty versions from log index *first* on, until this verifier shuts down."""
+    def watch(self, first: int) -> AsyncIterator[tuple[int, Envelope | bytes]]:
+        """Yield orders, treaty versions and recent challenges from log index *first* on.
+
+        A challenge is the body of its entry. It ends when this verifier shuts down.
+        """
         ...
 
 

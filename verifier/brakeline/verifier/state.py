@@ -5,7 +5,8 @@ does not replay, or findings that differ from those logged, are found here and n
 repaired in place: after any error it is thrown away and replayed before the next write.
 
 A heartbeat at index i is followed directly by exactly the findings new for the prefix [0, i] and the withdrawals,
-sorted by digest, in the same group commit, so that no crash can part them.
+sorted by digest, then the challenges that this heartbeat completes, in the same group commit, so that no crash can part
+them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import Heartbeat, parse_heartbeat
 from brakeline.treaty.register import Register
+from brakeline.treaty.spotcheck.challenge import Challenger
 from brakeline.treaty.statements import Statement
 from brakeline.verifier.errors import BootError
 from brakeline.verifier.intake import Accepted, Outcome, Submission, admit_batch
-from brakeline.verifier.loop import Committed
+from brakeline.verifier.loop import Announced, Committed
 from brakeline.verifier.publish import Signed
 from brakeline.verifier.storage import Storage
 
@@ -59,10 +61,11 @@ class _Meaning:
 
     register: Register
     judge: Judge
+    challenger: Challenger
     size: int = 0
     received_at_ms: int = 0
-    expected: list[bytes] = field(default_factory=list[bytes])
-    announced: list[tuple[int, Envelope]] = field(default_factory=list[tuple[int, Envelope]])
+    expected: list[tuple[Kind, bytes]] = field(default_factory=list[tuple[Kind, bytes]])
+    announced: list[tuple[int, Announced]] = field(default_factory=list[tuple[int, Announced]])
 
 
 class LogState:
@@ -87,8 +90,8 @@ class LogState:
         self._meaning: _Meaning | None = None
         self._doubtful = False
 
-    def boot(self) -> list[tuple[int, Envelope]]:
-        """Replay the log; return its orders and treaty versions.
+    def boot(self) -> list[tuple[int, Announced]]:
+        """Replay the log; return its orders, treaty versions and challenges.
 
         Raises:
             BootError: ``boot-replay-admission``, ``boot-replay-judgement``.
@@ -113,12 +116,14 @@ class LogState:
         instant = self._stamp(meaning.received_at_ms)
         self._meaning = None
         outcomes, candidates, announced = self._admit(meaning, batches, instant)
-        findings: list[bytes] = []
+        own: list[tuple[Kind, bytes]] = []
         if heartbeat is not None:
-            findings = meaning.judge.heartbeat()
+            own = _due(meaning, instant, heartbeat)
             candidates.append(Candidate(Kind.HEARTBEAT, b"", heartbeat.body))
-            candidates += [Candidate(Kind.FINDING, b"", body) for body in findings]
-            meaning.size += 1 + len(findings)
+            candidates += [Candidate(kind, b"", body) for kind, body in own]
+            first = meaning.size + 1
+            announced += [(first + n, body) for n, (kind, body) in enumerate(own) if kind is Kind.CHALLENGE]
+            meaning.size = first + len(own)
         try:
             appended = self._storage.sequencer.append(candidates, instant)
         except BrakelineError as error:
@@ -127,7 +132,8 @@ class LogState:
         meaning.received_at_ms = instant
         meaning.announced += announced
         self._meaning = meaning
-        return Committed(outcomes, Signed(appended.size, appended.note, instant), announced, len(findings))
+        findings = sum(kind is Kind.FINDING for kind, _ in own)
+        return Committed(outcomes, Signed(appended.size, appended.note, instant), announced, findings)
 
     def find(self, digest: str, author: str, sequence: int) -> int | None:
         """Return the index of a statement this log holds; *author* is empty for one without a chain."""
@@ -140,20 +146,21 @@ class LogState:
 
     def _admit(
         self, meaning: _Meaning, batches: Sequence[Sequence[Submission]], instant: int
-    ) -> tuple[list[list[Outcome]], list[Candidate], list[tuple[int, Envelope]]]:
+    ) -> tuple[list[list[Outcome]], list[Candidate], list[tuple[int, Announced]]]:
         outcomes: list[list[Outcome]] = []
         candidates: list[Candidate] = []
-        announced: list[tuple[int, Envelope]] = []
+        announced: list[tuple[int, Announced]] = []
         for batch in batches:
             decided, accepted = admit_batch(meaning.register, batch, first_index=meaning.size, now_ms=instant)
             outcomes.append(decided)
             for item in accepted:
-                self._take(meaning, item, announced)
+                self._take(meaning, item, instant, announced)
                 candidates.append(Candidate(item.kind, item.submission.source, item.submission.envelope.to_body()))
         return outcomes, candidates, announced
 
-    def _take(self, meaning: _Meaning, item: Accepted, announced: list[tuple[int, Envelope]]) -> None:
+    def _take(self, meaning: _Meaning, item: Accepted, instant: int, announced: list[tuple[int, Announced]]) -> None:
         meaning.judge.add(item.index, item.kind, item.statement)
+        meaning.challenger.take(item.index, instant, item.statement)
         meaning.size = item.index + 1
         if item.statement.name in ANNOUNCED:
             announced.append((item.index, item.submission.envelope))
@@ -165,12 +172,14 @@ class LogState:
                 self._doubtful = False
             sequencer = self._storage.sequencer
             sequencer.reload()
-            meaning = _Meaning(Register(self._document), self._judge(self._document))
+            meaning = _Meaning(
+                Register(self._document), self._judge(self._document), Challenger(self._document, sequencer.origin)
+            )
             for start in range(0, sequencer.size, _REPLAY_STEP):
                 for data in sequencer.store.read_entries(start, min(start + _REPLAY_STEP, sequencer.size)):
                     _replay(meaning, Entry.decode(data))
             if meaning.expected:
-                raise _judgement(meaning.size, "a finding", "the end of the log")
+                raise _judgement(meaning.size, _what(meaning), "the end of the log")
             self._meaning = meaning
             log.info("log-replayed", size=meaning.size)
         return self._meaning
@@ -178,16 +187,17 @@ class LogState:
 
 def _replay(meaning: _Meaning, entry: Entry) -> None:
     """Take one entry of our own log, checking that we would write it again."""
-    if entry.kind is Kind.FINDING:
-        if not meaning.expected or meaning.expected.pop(0) != entry.body:
+    if entry.kind in (Kind.FINDING, Kind.CHALLENGE):
+        if not meaning.expected or meaning.expected.pop(0) != (entry.kind, entry.body):
             raise _judgement(
                 entry.index, "what the log rules give for this prefix", entry.body[:120].decode("ascii", "replace")
             )
+        if entry.kind is Kind.CHALLENGE:
+            meaning.announced.append((entry.index, entry.body))
     elif meaning.expected:
-        raise _judgement(entry.index, "a finding", entry.kind.name.lower())
+        raise _judgement(entry.index, _what(meaning), entry.kind.name.lower())
     elif entry.kind is Kind.HEARTBEAT:
-        parse_heartbeat(entry.body)
-        meaning.expected = list(meaning.judge.heartbeat())
+        meaning.expected = _due(meaning, entry.received_at_ms, parse_heartbeat(entry.body))
     elif entry.kind in (Kind.TREATY, Kind.STATEMENT):
         _replay_statement(meaning, entry)
     meaning.size = entry.index + 1
@@ -208,8 +218,19 @@ def _replay_statement(meaning: _Meaning, entry: Entry) -> None:
         )
     meaning.register.record(outcome.statement, entry.index)
     meaning.judge.add(entry.index, entry.kind, outcome.statement)
+    meaning.challenger.take(entry.index, entry.received_at_ms, outcome.statement)
     if outcome.statement.name in ANNOUNCED:
         meaning.announced.append((entry.index, envelope))
+
+
+def _due(meaning: _Meaning, at_ms: int, heartbeat: Heartbeat) -> list[tuple[Kind, bytes]]:
+    """Return what must follow *heartbeat*: findings, then challenges."""
+    findings = [(Kind.FINDING, body) for body in meaning.judge.heartbeat()]
+    return findings + [(Kind.CHALLENGE, body) for body in meaning.challenger.heartbeat(at_ms, heartbeat)]
+
+
+def _what(meaning: _Meaning) -> str:
+    return f"a {meaning.expected[0][0].name.lower()}"
 
 
 def _judgement(index: int, expected: str, found: str) -> BrakelineError:

@@ -156,8 +156,10 @@ def watch_from(request: pb.WatchRequest) -> int:
     return request.from_index
 
 
-def event_to_proto(index: int, envelope: Envelope) -> pb.WatchEvent:
-    """Return one event of a watch."""
+def event_to_proto(index: int, envelope: Envelope | bytes) -> pb.WatchEvent:
+    """Return one event of a watch: a signed statement, or the body of a challenge."""
+    if isinstance(envelope, bytes):
+        return pb.WatchEvent(index=index, challenge=envelope)
     signatures = [pb.Signature(keyid=s.keyid, sig=s.sig) for s in envelope.signatures]
     return pb.WatchEvent(index=index, attestation=pb.Attestation(payload=envelope.payload, signatures=signatures))
 

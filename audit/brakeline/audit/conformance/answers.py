@@ -57,6 +57,7 @@ WORDS: Mapping[str, str] = {
     "replay-repeated": "repeated",
     "replay-heartbeat": "heartbeat",
     "replay-judgement": "judgement",
+    "replay-challenge": "challenge",
     "replay-treaty": "treaty",
     "replay-kind": "kind",
 }
