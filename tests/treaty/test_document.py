@@ -211,6 +211,14 @@ def test_warnings_name_what_is_allowed_and_probably_not_meant() -> None:
     }
 
 
+def test_challenges_without_slots_draw_nothing_and_the_checker_says_so() -> None:
+    rule: list[JsonValue] = [
+        *(item for item in cast.json_lines(cast.terms()["rule"]) if item["rule"] != "false-opening"),
+        {"rule": "unopened-challenge", "severity": "note", "article": "Art. 9", "parameters": {"open_ms": 1}},
+    ]
+    assert "treaty-warning-no-slots" in {mistake.code for mistake in find_warnings(cast.document(rule=rule))}
+
+
 def test_the_rule_table_has_every_rule_of_this_version() -> None:
     assert set(RULES) == {
         "equivocation",

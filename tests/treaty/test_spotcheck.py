@@ -14,11 +14,13 @@ from brakeline.treaty.findings import Finding
 from brakeline.treaty.oversight import OpenedRow, Opening, Row, RowPart
 from brakeline.treaty.quantities import ChipMs, Flop, Joules
 from brakeline.treaty.sentences import sentence
+from brakeline.treaty.spotcheck.challenge import draws
 from brakeline.treaty.spotcheck.check import Committed, LineFigures, RowFault, check_row
 from brakeline.treaty.spotcheck.draw import Beacon, drawn_rows, rows_to_draw, seed_of
 from brakeline.treaty.spotcheck.table import encode_row, open_rows, read_row, row_salt, slot_edges, table_of
 from brakeline.treaty.statements import Activity, Usage
 from brakeline.treaty.statistics.attribute import miss_probability
+from brakeline.treaty.strictjson import JsonValue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -313,3 +315,21 @@ def test_a_site_too_small_for_the_quantity_opens_one_row_and_an_empty_one_none()
     goals = cast.json_lines([cast.terms()["goals"]])[0]
     document = cast.document(goals={**goals, "significant_quantity_flop": "1" + "0" * 26})
     assert [rows_to_draw(document, rows, SLOTS) for rows in (0, 1, ROWS)] == [0, 1, 1]
+
+
+@given(
+    st.sampled_from([1, 5, ROWS, 10**6, 1 << 32]),
+    st.sampled_from([1, PERIOD, 10**9, 2**53 - 1]),
+    st.sampled_from([1, 10**15, 10**26]),
+    st.sampled_from([(1, 2), (95, 100), (999_999_999, 1_000_000_000)]),
+)
+def test_whatever_a_site_claims_and_a_treaty_wants_some_rows_are_drawn(
+    rows: int, timeliness: int, quantity: int, detection: tuple[int, int]
+) -> None:
+    goals: JsonValue = {
+        "significant_quantity_flop": str(quantity),
+        "timeliness_ms": timeliness,
+        "detection": {"numerator": detection[0], "denominator": detection[1]},
+    }
+    drawn = draws(cast.document(goals=goals), rows, SLOTS)
+    assert 1 <= drawn <= min(rows, 4096)

@@ -72,6 +72,11 @@ def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
         yield Mistake(
             ("third_party",), "treaty-warning-no-meter", message, 'a [[third_party]] of kind = "meter"', "none"
         )
+    if document.rule("unopened-challenge") is not None and document.rule("false-opening") is None:
+        message = (
+            "unopened-challenge needs the rule false-opening, which says how many slots a table has: nothing is drawn"
+        )
+        yield Mistake(("rule",), "treaty-warning-no-slots", message, '[[rule]] rule = "false-opening"', "none")
     evaluators = any(third.kind == "evaluator" for third in document.third_parties)
     if document.rule("sandbagging-order") is not None and not evaluators:
         message = "sandbagging-order needs somebody who evaluates: no model will be asked for an evaluation"

@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.errors import StatementError
+from brakeline.treaty.statistics.bounds import MAX_COUNT, StatisticsError
 from brakeline.treaty.statistics.chip_sampling import looks_needed
 from brakeline.treaty.strictjson import JsonValue, canonical
 
@@ -91,19 +92,21 @@ def drawn_rows(seed: bytes, rows: int, count: int) -> tuple[int, ...]:
 def rows_to_draw(document: TreatyDocument, rows: int, slots: int) -> int:
     """Return how many rows of a table of *rows* are drawn in every period, for the treaty's goals; at most *rows*.
 
-    Raises:
-        StatisticsError: ``statistics-range``, ``statistics-unreachable`` (a detection goal of 1).
+    Nothing is raised for what a site may claim: *rows* is at most ``MOST_ROWS``, and detection goals are below 1.
     """
     if rows == 0:
         return 0
     goals, period = document.goals, document.grid.period.value
-    periods = max(1, goals.timeliness_ms.value // period)
+    periods = min(max(1, goals.timeliness_ms.value // period), MAX_COUNT // rows)
     peak = max(item.peak_flop_per_s.value for item in document.chip_classes)
     population = rows * periods
     longest = -(-period // slots)
     false = max(1, goals.significant_quantity_flop.value * 1000 // max(1, peak * longest))
     miss = 1 - Fraction(goals.detection.numerator, goals.detection.denominator)
-    looks = looks_needed(min(false, population), population, Fraction(1), miss)
+    try:
+        looks = looks_needed(min(false, population), population, Fraction(1), miss)
+    except StatisticsError:  # more looks than are ever counted: no sample is large enough
+        return rows
     return min(rows, max(1, -(-looks // periods)))
 
 
