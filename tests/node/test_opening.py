@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 import trustme
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node import opening
+from brakeline.node.commands import app
+from brakeline.node.preview import preview
 from brakeline.node.setup import open_site
 from brakeline.node.site import Site
 from brakeline.treaty.oversight import Opening
 from brakeline.treaty.spotcheck.challenge import BeaconCheckpoint, Challenge, draws
+from brakeline.treaty.statements import Usage, to_json
 from brakeline.treaty.strictjson import JsonValue
+from typer.testing import CliRunner
 
 from tests.node import house
 from tests.node.house import PERIOD_MS, make, now_ms, serving, treaty, until
@@ -169,3 +174,37 @@ def test_real_verifiers_draw_and_a_running_node_opens_for_each_of_them(tmp_path:
     _, again = open_site(tmp_path / "node", None, now_ms)
     assert all(len(item.rows) <= ROWS for item in opened(again))
     again.journal.close()
+
+
+def test_a_preview_shows_what_would_be_signed_and_signs_nothing(site: Site, tmp_path: Path) -> None:
+    before = len(house.statements(site))
+    shown = preview(
+        tmp_path / "node", None, lambda: START + 5 * PERIOD_MS
+    )  # the journal is open elsewhere, as in a node
+    assert (shown.period, shown.rows, shown.logs) == (1, ROWS, 4)
+    assert shown.drawn == challenge(site).count
+    site.book_period(1)
+    (usage,) = [s.predicate for s in house.statements(site)[before:] if isinstance(s.predicate, Usage)]
+    said = to_json(usage)
+    signed = {
+        f"/predicate/lines/{number}/{name}": str(value)
+        for number, line in enumerate(usage.lines)
+        for name, value in to_json(line).items()
+        if isinstance(value, str | int)
+    }
+    told = {leaf.pointer: leaf.value for leaf in shown.leaves}
+    assert signed.items() <= told.items()
+    assert told["/predicate/inventory"] == said["inventory"]
+    assert {leaf.pointer for leaf in shown.leaves if leaf.digest} >= {"/predicate/inventory", "/predicate/table/root"}
+    assert not any(leaf.digest for leaf in shown.leaves if leaf.pointer.endswith("/workload"))
+
+
+def test_the_preview_command_prints_for_people_and_programs(site: Site, tmp_path: Path) -> None:
+    command = ["preview", "--dir", str(tmp_path / "node"), "--period", "1"]
+    spoken = CliRunner().invoke(app, command)
+    assert spoken.exit_code == 0
+    assert "nothing was signed" in spoken.stdout
+    assert "/predicate/lines/0/workload  idle" in spoken.stdout
+    value = json.loads(CliRunner().invoke(app, [*command, "--format", "json"]).stdout)
+    assert (value["signed"], value["to"], value["table"]["rows"]) == (False, "everybody", ROWS)
+    assert site.journal.last_period() == 0

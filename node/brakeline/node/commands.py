@@ -210,6 +210,20 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
         _emit(value, lines, form)
 
 
+@app.command(epilog="Example: brakeline node preview --dir node --format json")
+def preview(
+    folder: Folder,
+    period: Annotated[int | None, typer.Option(help="Which period; default: the next to be booked.", min=0)] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Print what the books of a period would reveal, and to whom, before anything is signed. The node may run."""
+    from brakeline.node import preview as previews
+
+    with reported():
+        shown = previews.preview(folder, period, _now_ms)
+        _emit(shown.to_json(), previews.text(shown), form)
+
+
 @app.command("say", epilog="Example: brakeline node say declaration.toml --dir node")
 def say_(
     file: Annotated[Path, typer.Argument(help="A TOML file: say = declaration, inventory, reply or correction.")],

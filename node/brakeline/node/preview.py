@@ -1,0 +1,130 @@
+"""What the books of a period would reveal, and to whom, before anything is signed. Reads only; the node may run.
+
+Every leaf of the usage statement is listed: those whose value everybody reads, and those that are only a digest of
+something that stays in the building. Beside them how many rows of the chip x slot table the logs' draws will open. A
+period that is not over yet is shown as far as meters have reported it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from brakeline.ledger.errors import BrakelineError
+from brakeline.node import config
+from brakeline.node.books import Books
+from brakeline.node.journal import Journal
+from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+from brakeline.node.site import Holding, Site
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.spotcheck.challenge import RULE, draws
+from brakeline.treaty.statements import to_json
+from brakeline.treaty.strictjson import JsonObject, JsonValue
+
+_DIGESTS = ("root", "digest", "inventory", "code", "data", "model_out", "parents")
+"""Members whose value is a digest: what it is of, they do not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One leaf: JSON pointer, value as it will stand, and whether it is only a digest."""
+
+    pointer: str
+    value: str
+    digest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What the books of *period* reveal to everybody; ``drawn`` rows of ``rows`` for each of ``logs`` later."""
+
+    period: int
+    leaves: tuple[Leaf, ...]
+    rows: int
+    drawn: int
+    logs: int
+
+    def to_json(self) -> JsonObject:
+        """Return the JSON object that ``--format json`` prints."""
+        leaves: list[JsonValue] = [
+            {"pointer": leaf.pointer, "value": leaf.value, "reveals": "digest" if leaf.digest else "value"}
+            for leaf in self.leaves
+        ]
+        table: JsonObject = {"rows": self.rows, "opened_for_each_log": self.drawn, "logs": self.logs}
+        return {"period": self.period, "to": "everybody", "leaves": leaves, "table": table, "signed": False}
+
+
+class _NoSigner:
+    """Stands in for the site's key, which a preview does not need."""
+
+    public_key = bytes(32)
+
+    def sign(self, message: bytes) -> bytes:  # noqa: ARG002  (as every signer)
+        raise BrakelineError(
+            code="preview-unsigned",
+            message="a statement is reserved and not yet signed",
+            expected="a chain whose last statement is signed",
+            found="one that a crash interrupted",
+            fix="start the node, which signs it; then ask again",
+        )
+
+
+def preview(folder: Path, period: int | None, now_ms: Callable[[], int]) -> Preview:
+    """Return what the books of *period* (default: the next to be booked) would say now.
+
+    Raises:
+        SiteError: ``site-inventory``: no inventory holds then.
+        BrakelineError: ``config-*``, ``journal-*``, ``preview-unsigned``.
+    """
+    settings = config.load(folder / config.FILE)
+    document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
+    with Journal(folder / JOURNAL, read_only=True) as journal:
+        site = Site(settings.site, document, journal, _NoSigner(), now_ms)
+        if period is None:
+            last, first = journal.last_period(), site.first_period()
+            period = (first or 0) if last is None else last + 1
+        holding, books = site.period_books(
+            period,
+            serials=settings.serials(folder),
+            utilisation=settings.utilisation(),
+            slots=settings.books.slots,
+        )
+    return _shown(document, period, holding, books)
+
+
+def _shown(document: TreatyDocument, period: int, holding: Holding, books: Books) -> Preview:
+    lines: list[JsonValue] = [to_json(line) for line in books.lines]
+    said: JsonObject = {"inventory": holding.digest, "lines": lines, "table": to_json(books.table)}
+    slots = document.rule("false-opening")
+    drawn = 0
+    if slots is not None and document.rule(RULE) is not None and books.rows:
+        drawn = draws(document, len(books.rows), max(1, slots.integer("slots")))
+    leaves = tuple(_leaves("/predicate", said, digest=False))
+    return Preview(period, leaves, len(books.rows), drawn, len(document.verifiers))
+
+
+def _leaves(pointer: str, value: JsonValue, *, digest: bool) -> Iterator[Leaf]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(f"{pointer}/{name}", item, digest=name in _DIGESTS)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(f"{pointer}/{number}", item, digest=digest)
+    else:
+        yield Leaf(pointer, str(value), digest)
+
+
+def text(shown: Preview) -> list[str]:
+    """Return *shown* as lines for people."""
+    values = [leaf for leaf in shown.leaves if not leaf.digest]
+    digests = [leaf for leaf in shown.leaves if leaf.digest]
+    opened = f"{shown.drawn} of its {shown.rows} rows for each of {shown.logs} logs" if shown.drawn else "none"
+    return [
+        f"the books of period {shown.period}, as they would be signed now; nothing was signed",
+        "everybody will read:",
+        *(f"  {leaf.pointer}  {leaf.value}" for leaf in values),
+        "everybody will read a digest only; what it is of stays here:",
+        *(f"  {leaf.pointer}  {leaf.value}" for leaf in digests),
+        f"rows of the chip x slot table that will be drawn, and opened to everybody: {opened}",
+    ]
