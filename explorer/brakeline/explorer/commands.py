@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,7 @@ def try_(
     first_seed: Annotated[int, typer.Option(help="Seed of the first world.", min=0)] = 1,
     days: Annotated[int, typer.Option(help="Length of every world.", min=3, max=3_660)] = 30,
     sites: Annotated[int, typer.Option(help="Sites in every world.", min=1, max=64)] = 3,
+    chips: Annotated[int | None, typer.Option(help="Chips of the cheat's site.", min=1_000, max=10_000_000)] = None,
     magnitude: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,8 +64,9 @@ def try_(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    signal.signal(signal.SIGTERM, _stop)
     document = _read(treaty)
-    setting = _setting(document, strategy, magnitude, range(first_seed, first_seed + seeds), days, sites, jobs)
+    setting = _setting(document, strategy, magnitude, range(first_seed, first_seed + seeds), days, sites, chips, jobs)
     columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("worlds")
@@ -77,6 +80,11 @@ def try_(
         typer.echo("\n".join(show.lines(table, document)))
     if require and table.missed(document):
         raise typer.Exit(EXIT_MISSED)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """End as after an interrupt, so that the processes of the pool end too."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 @app.command("strategies", epilog="Example: brakeline explore strategies --format json")
@@ -114,22 +122,24 @@ def _setting(
     seeds: range,
     days: int,
     sites: int,
+    chips: int | None,
     jobs: int | None,
 ) -> Setting:
     from brakeline.explorer.evasion import STRATEGIES
     from brakeline.explorer.trials import Setting
-    from brakeline.explorer.worlds.honest import honest
+    from brakeline.explorer.worlds.honest import SIZES, honest
 
     unknown = sorted(set(names or ()) - set(STRATEGIES))
     if unknown:
         raise typer.BadParameter(f"--strategy: no {', '.join(unknown)}; brakeline explore strategies lists them")
-    first = honest(document, 0, days, 1).first
+    count = chips or SIZES[0]
+    first = honest(document, 0, days, 1, count).first
     capacity = first.flop(first.chips * days * 86_400_000, 1000)
     goal = document.goals.significant_quantity_flop.value
     flop = [_flop(text) for text in magnitudes or ()] or [capacity // 1000, capacity // 100, capacity // 10, goal]
     chosen = tuple(name for name in STRATEGIES if not names or name in names)
     cores = jobs or os.cpu_count() or 1
-    return Setting(days, sites, tuple(seeds), tuple(sorted(set(flop))), chosen, cores)
+    return Setting(days, sites, tuple(seeds), tuple(sorted(set(flop))), chosen, cores, count)
 
 
 def _flop(text: str) -> int:
@@ -153,6 +163,7 @@ def _json(table: Table, setting: Setting, document: TreatyDocument) -> dict[str,
         "treaty": document.digest,
         "days": setting.days,
         "sites": setting.sites,
+        "chips": setting.chips,
         "seeds": list(setting.seeds),
         "honest": {
             "site_years": float(honest.site_years),

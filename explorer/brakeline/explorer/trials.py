@@ -23,7 +23,7 @@ from statistics import median
 from brakeline.explorer.evasion import STRATEGIES
 from brakeline.explorer.evasion.strategy import Infeasible, Plan, Strategy
 from brakeline.explorer.worlds.court import Found, hear
-from brakeline.explorer.worlds.honest import honest
+from brakeline.explorer.worlds.honest import SIZES, honest
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Severity
 from brakeline.treaty.statistics.exploring.interval import Interval, wilson
@@ -40,6 +40,7 @@ class Setting:
     Attributes:
         days: length of every world.
         sites: sites in every world; the first belongs to the cheat.
+        chips: of the first site.
         seeds: one world each.
         magnitudes: training to hide, FLOP, ascending.
         strategies: names.
@@ -52,6 +53,7 @@ class Setting:
     magnitudes: tuple[int, ...]
     strategies: tuple[str, ...]
     jobs: int = 1
+    chips: int = SIZES[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,15 @@ def explore(document: TreatyDocument, setting: Setting, progress: Progress | Non
     context = get_context("spawn")
     start = partial(_start, document.to_canonical(), setting)
     with ProcessPoolExecutor(setting.jobs, context, start) as pool:
-        plain = _play(pool, [Task(seed) for seed in setting.seeds], counted)
-        seen = _play(pool, looks, counted)
-        ways = {(name, flop): way for name, flop, way in _best(seen)}
-        rest = [Task(seed, name, way, flop) for (name, flop), way in ways.items() for seed in others]
-        seen += _play(pool, rest, counted)
+        try:
+            plain = _play(pool, [Task(seed) for seed in setting.seeds], counted)
+            seen = _play(pool, looks, counted)
+            ways = {(name, flop): way for name, flop, way in _best(seen)}
+            rest = [Task(seed, name, way, flop) for (name, flop), way in ways.items() for seed in others]
+            seen += _play(pool, rest, counted)
+        except BaseException:  # told to stop: what has not begun is not played, and no process is left behind
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     rows = [
         _row(document, strategy, ways[strategy.name, flop], flop, seen)
         for strategy in chosen
@@ -230,7 +236,7 @@ def _work(task: Task) -> Seen:
     if not task.strategy:
         return Seen(task, severities=_quiet(task.seed)[1])
     strategy = STRATEGIES[task.strategy]
-    world = honest(document, task.seed, setting.days, setting.sites)
+    world = honest(document, task.seed, setting.days, setting.sites, setting.chips)
     day = 86_400_000 // world.period_ms
     chance = Random(f"{task.strategy} {task.way} {task.flop} {task.seed}")  # noqa: S311  (a simulation)
     plan = Plan(task.flop, day, world.periods - day, task.way, chance)
@@ -255,7 +261,7 @@ def _counts(item: Found, strategy: Strategy) -> bool:
 def _quiet(seed: int) -> tuple[frozenset[str], tuple[tuple[str, int], ...]]:
     """Return the rules that speak of the first lab in the honest world of *seed*, and all its findings by severity."""
     document, setting = _shared["now"]
-    world = honest(document, seed, setting.days, setting.sites)
+    world = honest(document, seed, setting.days, setting.sites, setting.chips)
     found = hear(world)
     severities = Counter(item.finding.severity.value for item in found.found)
     rules = frozenset(item.finding.rule for item in found.about(world.first.lab))

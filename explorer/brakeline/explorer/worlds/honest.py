@@ -17,8 +17,9 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.strictjson import JsonObject
 
-SIZES = (16_384, 8_192, 12_288, 4_096)
-"""Chips of the sites, in turn: the first is large enough for a significant quantity in a month."""
+SIZES = (18_432, 8_192, 12_288, 4_096)
+"""Chips of the sites, in turn: the first has room for a significant quantity of 1e25 FLOP in a month, beside its own
+work, in every seed, and little more. The larger a site is, the better honest work dilutes a training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def honest(document: TreatyDocument, seed: int, days: int, sites: int = 3) -> World:
+def honest(document: TreatyDocument, seed: int, days: int, sites: int = 3, chips: int = SIZES[0]) -> World:
     """Make an honest world: *sites* sites of the treaty's labs, two of the first lab, over *days* days.
 
     Args:
@@ -54,6 +55,7 @@ def honest(document: TreatyDocument, seed: int, days: int, sites: int = 3) -> Wo
         seed: the same one gives the same world.
         days: at least 2; periods are the treaty's.
         sites: 1 to twice the number of labs.
+        chips: of the first site; the others have theirs of ``SIZES``, in turn.
     """
     chance = Random(f"honest {seed}")  # noqa: S311  (a simulation)
     periods = days * 86_400_000 // document.grid.period.value
@@ -62,8 +64,8 @@ def honest(document: TreatyDocument, seed: int, days: int, sites: int = 3) -> Wo
     first, *others = [lab.name for lab in document.labs]
     names = [f"{first}/site-1", f"{first}/site-2", *(f"{lab}/site-{n}" for n in (1, 2) for lab in others)]
     for number, name in enumerate(names[:sites]):
-        chips = SIZES[number % len(SIZES)]
-        site = Site(name, chip, chips, chips)
+        count = SIZES[number % len(SIZES)] if number else chips
+        site = Site(name, chip, count, count)
         world.sites[site.name] = site
         month = 30 * 86_400_000 // world.period_ms
         site.inspected = {first + chance.randrange(month) for first in range(0, periods, month)}
