@@ -19,13 +19,13 @@ help:  ## list the commands
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: requirements/testnet.txt pyproject.toml | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements/testnet.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/testnet.txt
 	$(INSTALL) hatchling editables
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
-	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --require-hashes -r requirements/dev.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.demo
 
