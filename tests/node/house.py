@@ -72,7 +72,7 @@ async def running(folder: Path, addresses: dict[str, str] | None = None) -> Asyn
     """Run the node of *folder* in this process until the block ends (then flush it, as SIGTERM does)."""
     config, site = open_site(folder, None, now_ms)
     config = NodeConfig.model_validate({**config.model_dump(by_alias=True), "verifiers": addresses or {}})
-    node = Node(folder, config, site, TlsFiles.within(folder / "tls").credentials(), now_ms, flush_s=0.2)
+    node = Node(folder, config, site, TlsFiles.within(folder / "tls"), now_ms, flush_s=0.2)
     ready, stop = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(node.run(ready.set, stop))
     try:

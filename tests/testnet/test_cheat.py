@@ -113,8 +113,8 @@ def test_the_clumsy_lab_acknowledges_an_order_once_and_stops_nothing(net: Testne
     settings = config.load(folder / config.FILE)
 
     async def see() -> None:
-        credentials = TlsFiles.within(folder / settings.tls.folder).credentials()
-        node = DefiantNode(folder, settings, site, credentials, long_ago)
+        tls = TlsFiles.within(folder / settings.tls.folder)
+        node = DefiantNode(folder, settings, site, tls, long_ago)
         for _ in range(2):
             node.see(order_of(net), "verifier.party-a.example")
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict, cast
 
 import typer
 from brakeline.node.meters import commands as meters_commands
@@ -99,8 +99,7 @@ def run(folder: Folder) -> None:
     _log_as_json()
     with reported():
         config, site = open_site(folder, _secret(PASSPHRASE_ENV), _now_ms)
-        credentials = TlsFiles.within(folder / config.tls.folder).credentials()
-        node = Node(folder, config, site, credentials, _now_ms)
+        node = Node(folder, config, site, TlsFiles.within(folder / config.tls.folder), _now_ms)
         ready = {"site": site.name, "socket": str(folder / SOCKET), "pid": os.getpid(), "treaty": site.document.digest}
         try:
             asyncio.run(_serve(node, json.dumps({"ready": ready})))
@@ -303,9 +302,10 @@ def submit(
 
     with reported():
         envelope = Envelope.from_dsse_json(file.read_bytes())
-        document, tls, addresses = terms_of(folder, treaty, pin, tls_dir)
-        credentials = TlsFiles.within(tls).credentials()
-        results = asyncio.run(submit_everywhere(envelope, document, credentials, receipts, timeout, addresses))
+        terms = terms_of(folder, treaty, pin, tls_dir)
+        document, credentials = terms.document, TlsFiles.within(terms.tls).credentials()
+        work = submit_everywhere(envelope, document, credentials, receipts, timeout, terms.addresses, proxy=terms.proxy)
+        results = asyncio.run(work)
         received = sum(state is Delivery.RECEIVED for state, _ in results.values())
         value = {
             "digest": envelope.digest,
@@ -355,21 +355,30 @@ async def _serve(node: Node, ready: str) -> None:
     await node.run(lambda: print(ready, flush=True), stop)
 
 
-def terms_of(
-    folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None
-) -> tuple[TreatyDocument, Path, dict[str, str]]:
-    """Return the pinned treaty, the folder of TLS files, and other addresses of verifiers, from a node or as given."""
+class Terms(NamedTuple):
+    """With whom to speak and how: treaty, folder of TLS files, other addresses of verifiers, the proxy if any."""
+
+    document: TreatyDocument
+    tls: Path
+    addresses: dict[str, str]
+    proxy: str | None
+
+
+def terms_of(folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None) -> Terms:
+    """Return the pinned treaty and the way to its verifiers, from a node's folder or as given."""
     from brakeline.node import config
     from brakeline.node.setup import TREATY, load_treaty
 
     addresses: dict[str, str] = {}
+    proxy = None
     if folder is not None:
         settings = config.load(folder / config.FILE)
+        proxy = settings.egress.proxy if settings.egress else None
         treaty, pin, tls_dir = folder / TREATY, settings.pin, tls_dir or folder / settings.tls.folder
         addresses = settings.verifiers
     if treaty is None or pin is None or tls_dir is None:
         raise typer.BadParameter("give --dir, or all of --treaty, --pin and --tls-dir")
-    return load_treaty(treaty.read_bytes(), pin), tls_dir, addresses
+    return Terms(load_treaty(treaty.read_bytes(), pin), tls_dir, addresses, proxy)
 
 
 def _pair(text: str) -> tuple[str, str]:

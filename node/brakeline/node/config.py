@@ -18,6 +18,12 @@
     slots = 4                            # into how many slots a period is cut for the chip x slot table
     settle_ms = 3000                     # how long to wait for meters that are away before a period is booked
 
+    [metrics]
+    listen = "127.0.0.1:9464"            # Prometheus scrapes http://127.0.0.1:9464/metrics; leave out for none
+
+    [egress]
+    proxy = "http://proxy.example:3128"  # an HTTP proxy that lets CONNECT through; TLS stays end to end
+
 Paths are relative to the folder of the file. The key is ``keys/site.pem``, encrypted where ``BRAKELINE_PASSPHRASE`` was
 set at ``init``.
 """
@@ -31,6 +37,7 @@ from typing import Annotated
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.quantities import Rational
 from brakeline.treaty.statements import SiteName
+from brakeline.treaty.toml_lines import locate
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 FILE = "node.toml"
@@ -72,6 +79,18 @@ class BooksPart(_Part):
     settle_ms: Annotated[StrictInt, Field(ge=0)] = 3000
 
 
+class MetricsPart(_Part):
+    """``[metrics]``: where figures for Prometheus are served; port 0 takes a free one, which the ready line names."""
+
+    listen: Annotated[StrictStr, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")]
+
+
+class EgressPart(_Part):
+    """``[egress]``: the one way out of a site whose firewall closes all others."""
+
+    proxy: Annotated[StrictStr, Field(pattern=r"^http://[^\s/@]+:[0-9]{1,5}$")]
+
+
 class NodeConfig(_Part):
     """The whole file."""
 
@@ -80,6 +99,8 @@ class NodeConfig(_Part):
     tls: TlsPart = TlsPart()
     chips: tuple[ChipsPart, ...] = ()
     books: BooksPart = BooksPart()
+    metrics: MetricsPart | None = None
+    egress: EgressPart | None = None
     verifiers: dict[StrictStr, Annotated[StrictStr, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")]] = {}
 
     def utilisation(self) -> dict[str, Rational]:
@@ -141,21 +162,21 @@ def load(path: Path) -> NodeConfig:
     try:
         return NodeConfig.model_validate(value, by_alias=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        names = [str(part) for part in first["loc"]]
-        raise ConfigError(
-            code="config-value",
-            message=f"{path.name}{_line(text, names)}: {'.'.join(names)} is not right",
-            expected=first["msg"],
-            found=repr(first.get("input"))[:80],
-            fix="see the example in the docstring of brakeline.node.config",
-        ) from None
+        raise _mistakes(path.name, text, error) from None
 
 
-def _line(text: str, names: list[str]) -> str:
-    """Return ", line N" of the first line that sets the innermost name, empty when there is none."""
-    words = [name for name in names if not name.isdigit()]
-    for number, line in enumerate(text.splitlines(), start=1):
-        if words and line.split("=")[0].strip().strip('"') == words[-1]:
-            return f", line {number}"
-    return ""
+def _mistakes(name: str, text: str, error: ValidationError) -> ConfigError:
+    """Return every mistake as one error, each with its line; codes and figures of the first."""
+    lines = locate(text)
+    told = [
+        f"line {lines.of(tuple(item['loc']))}: {'.'.join(map(str, item['loc']))}: {item['msg']}"
+        for item in error.errors(include_url=False)
+    ]
+    first = error.errors(include_url=False)[0]
+    return ConfigError(
+        code="config-value",
+        message=f"{name}, " + "; ".join(told),
+        expected=first["msg"],
+        found=repr(first.get("input"))[:80],
+        fix="see the example in the docstring of brakeline.node.config",
+    )

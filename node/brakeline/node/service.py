@@ -13,18 +13,16 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
 import structlog
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node import channel, opening, say
 from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery, JournalError
-from brakeline.node.sender import Sender
-from brakeline.node.silence import Asker, Silence
+from brakeline.node.lines import RENEW_S, Lines
+from brakeline.node.silence import Silence
 from brakeline.node.site import Site
-from brakeline.node.tls import open_channel
-from brakeline.node.watch import Watcher
+from brakeline.node.tls import TlsFiles
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.quantities import InstantMs
 
@@ -48,17 +46,20 @@ class Node:
         folder: Path,
         config: NodeConfig,
         site: Site,
-        credentials: grpc.ChannelCredentials,
+        tls: TlsFiles,
         now_ms: Callable[[], int],
         flush_s: float = FLUSH_S,
+        renew_s: float = RENEW_S,
     ) -> None:
-        """Prepare; nothing runs yet. *flush_s*: how long a stop waits for the outbox to empty."""
+        """Prepare; nothing runs yet.
+
+        *flush_s*: how long a stop waits for the outbox to empty. *renew_s*: how often *tls* is looked at.
+        """
         self._flush_s = flush_s
         self._folder, self._config, self._site, self._now_ms = folder, config, site, now_ms
-        self._credentials = credentials
         self._brake = Brake(site, now_ms)
         self._silence = Silence(site.document, site.journal, now_ms())
-        self._senders: list[Sender] = []
+        self.lines = Lines(site, config, tls, folder / RECEIPTS, self, self._silence, now_ms, renew_s)
         self._connected: dict[str, channel.Peer] = {}
         self._newest: dict[str, int] = {}
         self._away: dict[str, int] = {}
@@ -77,29 +78,11 @@ class Node:
             self._away[session.id] = now
             self._newest[session.id] = session.last_at
         self._read_spool()
-        addresses = self._config.verifiers
-        verifiers = self._site.document.verifiers
-        channels = {v.name: open_channel(v, self._credentials, addresses.get(v.name)) for v in verifiers}
         server = await channel.serve(self._folder / SOCKET, self._serve)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(work) for work in (self._book(), self._press(), self._say())]
-                for verifier in verifiers:
-                    sender = Sender(
-                        verifier,
-                        channels[verifier.name],
-                        self._site.journal,
-                        self._site.document,
-                        self._folder / RECEIPTS,
-                    )
-                    self._senders.append(sender)
-                    tasks += [
-                        group.create_task(sender.run()),
-                        group.create_task(Watcher(verifier, channels[verifier.name], self.see, self.challenged).run()),
-                    ]
-                    if self._site.document.silence == "stop":
-                        asker = Asker(verifier, channels[verifier.name], self._silence.interval_s(), self._hear)
-                        tasks.append(group.create_task(asker.run()))
+                work = (self._book(), self._press(), self._say(), self.lines.run())
+                tasks = [group.create_task(item) for item in work]
                 ready()
                 await stop.wait()
                 server.close()
@@ -110,8 +93,6 @@ class Node:
         finally:
             server.close()
             (self._folder / SOCKET).unlink(missing_ok=True)
-            for opened in channels.values():
-                await opened.close(grace=0)
 
     # -- programs ----------------------------------------------------------------------------------------------------
 
@@ -265,7 +246,7 @@ class Node:
             _log.info("rows-opened", verifier=verifier, statements=len(made))
             self._wake_senders()
 
-    def _hear(self, verifier: str) -> None:
+    def heard(self, verifier: str) -> None:
         """A verifier has answered; it matters at once where its silence stopped something."""
         self._silence.hear(verifier, self._now_ms())
         if self._brake.silent:
@@ -285,15 +266,14 @@ class Node:
     # -- the verifiers -----------------------------------------------------------------------------------------------
 
     def _wake_senders(self) -> None:
-        for sender in self._senders:
-            sender.wake()
+        self.lines.wake()
 
     async def _flush(self) -> None:
         """Wait until the outbox is empty, for a bounded time; what is left goes out after the next start."""
         self._wake_senders()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._flush_s):
-                while any(self._waiting(sender.verifier.name) for sender in self._senders):
+                while any(self._waiting(verifier.name) for verifier in self._site.document.verifiers):
                     await asyncio.sleep(0.05)
 
     def _waiting(self, verifier: str) -> int:

@@ -26,10 +26,12 @@ async def submit_everywhere(
     receipts: Path,
     timeout_s: float,
     addresses: Mapping[str, str] | None = None,
+    *,
+    proxy: str | None = None,
 ) -> dict[str, tuple[Delivery, str]]:
     """Submit to all verifiers at once; return by verifier how far it came, with the receipt's path or the reason.
 
-    *addresses*: host:port by verifier's name, where it differs from the treaty's.
+    *addresses*: host:port by verifier's name, where it differs from the treaty's. *proxy*: as in ``[egress]``.
 
     Raises:
         StatementError, JsonError: the payload is no statement of this protocol.
@@ -39,7 +41,9 @@ async def submit_everywhere(
     item = Outgoing(0, statement.digest, statement.name, author, sequence, envelope.to_body())
     with tempfile.TemporaryDirectory(prefix="brakeline-") as folder, Journal(Path(folder) / "outbox.db") as outbox:
         outbox.spool(item)
-        channels = [(v, open_channel(v, credentials, (addresses or {}).get(v.name))) for v in document.verifiers]
+        channels = [
+            (v, open_channel(v, credentials, (addresses or {}).get(v.name), proxy=proxy)) for v in document.verifiers
+        ]
         senders = [Sender(v, channel, outbox, document, receipts) for v, channel in channels]
         tasks = [asyncio.create_task(sender.drain()) for sender in senders]
         _, late = await asyncio.wait(tasks, timeout=timeout_s)

@@ -37,8 +37,7 @@ def submit_order(
     Anybody whom the treaty names may do this, again and again: an order that is known gets its receipt once more.
     """
     with reported():
-        document, _, _ = terms_of(folder, treaty, pin, tls_dir)
-        digest = checked(file.read_bytes(), document)
+        digest = checked(file.read_bytes(), terms_of(folder, treaty, pin, tls_dir).document)
     submit(file, folder, treaty, pin, tls_dir, receipts, timeout, form)
     if form is Format.TEXT:
         typer.echo(f"next: see who obeys: brakeline audit order {digest[:16]} LOG... --treaty ... --pin ...")

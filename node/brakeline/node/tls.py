@@ -25,7 +25,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.enable_http_proxy", 0),
 )
-"""512 receipts of 65 KB each bound what is received; local proxies in the environment are not for this traffic."""
+"""512 receipts of 65 KB each bound what is received; proxies in the environment are not for this traffic."""
 
 
 class TlsError(BrakelineError):
@@ -55,11 +55,20 @@ class TlsFiles:
 
 
 def open_channel(
-    verifier: VerifierTerms, credentials: grpc.ChannelCredentials, address: str | None = None
+    verifier: VerifierTerms,
+    credentials: grpc.ChannelCredentials,
+    address: str | None = None,
+    *,
+    proxy: str | None = None,
 ) -> grpc.aio.Channel:
-    """Return a channel to *verifier* (at *address*, where it differs from the treaty's); connects when it is used."""
-    options = [*OPTIONS, ("grpc.ssl_target_name_override", verifier.name)]
-    return grpc.aio.secure_channel(address or verifier.grpc, credentials, options=options)
+    """Return a channel to *verifier* (at *address*, where it differs from the treaty's); connects when it is used.
+
+    *proxy*: ``http://host:port`` of a proxy that is asked to CONNECT; it sees addresses and sizes, and no content.
+    """
+    options: dict[str, int | str] = {**dict(OPTIONS), "grpc.ssl_target_name_override": verifier.name}
+    if proxy is not None:
+        options |= {"grpc.enable_http_proxy": 1, "grpc.http_proxy": proxy}
+    return grpc.aio.secure_channel(address or verifier.grpc, credentials, options=list(options.items()))
 
 
 def _read(path: Path) -> bytes:

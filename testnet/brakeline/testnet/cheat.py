@@ -123,8 +123,8 @@ async def run(folder: Path, site: ClumsySite, settings: config.NodeConfig) -> No
     """Run the node until SIGTERM; print the ready line."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    credentials = TlsFiles.within(folder / settings.tls.folder).credentials()
-    node = DefiantNode(folder, settings, site, credentials, now_ms)
+    tls = TlsFiles.within(folder / settings.tls.folder)
+    node = DefiantNode(folder, settings, site, tls, now_ms)
     await node.run(lambda: print(json.dumps({"ready": {"site": site.name}}), flush=True), stop)
 
 
