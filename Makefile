@@ -59,6 +59,7 @@ vectors: .venv/.dev  ## write the vectors and the conformance cases of docs/spec
 
 requirements: .venv/.dev  ## pin again what CI and releases install (needs uv on PATH)
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal pyproject.toml -o requirements/base.txt
+	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra node pyproject.toml -o requirements/node.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra testnet pyproject.toml -o requirements/testnet.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra dev pyproject.toml -o requirements/dev.txt
 

@@ -106,6 +106,11 @@ class Brake:
         return dict(self._orders)
 
     @property
+    def stopped(self) -> int:
+        """How many connected programs stand still, or were told to."""
+        return sum(isinstance(program.told, Pause) for program in self._programs.values())
+
+    @property
     def silent(self) -> bool:
         """Whether training is stopped because too few verifiers are heard."""
         return self._silent

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict, cast
 
 import typer
 from brakeline.node.meters import commands as meters_commands
+from brakeline.node.ops import commands as ops_commands
 
 if TYPE_CHECKING:
     from brakeline.node.journal import Journal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is_help=True)
 app.add_typer(meters_commands.app)
+app.add_typer(ops_commands.app)
+app.add_typer(ops_commands.outbox_app, name="outbox")
 
 EXIT_MISTAKE = 3
 EXIT_INCOMPLETE = 4
@@ -100,9 +103,14 @@ def run(folder: Folder) -> None:
     with reported():
         config, site = open_site(folder, _secret(PASSPHRASE_ENV), _now_ms)
         node = Node(folder, config, site, TlsFiles.within(folder / config.tls.folder), _now_ms)
-        ready = {"site": site.name, "socket": str(folder / SOCKET), "pid": os.getpid(), "treaty": site.document.digest}
+        ready: dict[str, object] = {
+            "site": site.name,
+            "socket": str(folder / SOCKET),
+            "pid": os.getpid(),
+            "treaty": site.document.digest,
+        }
         try:
-            asyncio.run(_serve(node, json.dumps({"ready": ready})))
+            asyncio.run(_serve(node, ready))
         finally:
             site.journal.close()
 
@@ -345,14 +353,19 @@ def _stopped(journal: Journal, order: str, seen_at: int) -> list[_Stop]:
     ]
 
 
-async def _serve(node: Node, ready: str) -> None:
+async def _serve(node: Node, ready: dict[str, object]) -> None:
     import asyncio
     import signal
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await node.run(lambda: print(ready, flush=True), stop)
+
+    def announce() -> None:
+        more = {} if node.metrics_url is None else {"metrics": node.metrics_url}
+        print(json.dumps({"ready": {**ready, **more}}), flush=True)
+
+    await node.run(announce, stop)
 
 
 class Terms(NamedTuple):

@@ -124,6 +124,11 @@ class JournalFile:
         """Close."""
         self.close()
 
+    def damage(self) -> str:
+        """Return what SQLite finds wrong with the file's structure, "" when nothing; flipped values it cannot see."""
+        found = str(self._value("PRAGMA quick_check(1)"))
+        return "" if found == "ok" else found
+
     def limit_pages(self, pages: int) -> None:
         """Let the file grow to at most *pages* pages (4 KiB each) while it is open: a quota below the disk's own."""
         with _errors():

@@ -37,6 +37,8 @@ CALL_S = 10.0
 """Deadline of one call."""
 WAIT_MAX_S = 3.0
 """Longest pause between two attempts, unless the verifier asks for a longer one."""
+SUFFIX = ".tlog-proof"
+"""Of a receipt's file, ``<sequence>-<digest>.tlog-proof``."""
 
 _log = structlog.get_logger(__name__)
 
@@ -144,16 +146,26 @@ class Sender:
         return still
 
     def _keep(self, item: Outgoing, data: bytes) -> str:
-        check_receipt(data, item.digest, self.verifier, self._document)
-        name = f"{item.sequence if item.sequence >= 0 else item.name}-{item.digest}.tlog-proof"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._folder / f".{name}.part"
-        with temporary.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(self._folder / name)
-        return f"{self.verifier.name}/{name}"
+        return keep_receipt(self._folder.parent, self.verifier, item, data, self._document)
+
+
+def keep_receipt(receipts: Path, verifier: VerifierTerms, item: Outgoing, data: bytes, document: TreatyDocument) -> str:
+    """Verify a receipt and keep it below *receipts*, whole or not at all; return its path relative to that folder.
+
+    Raises:
+        ReceiptError, LedgerError: as :func:`check_receipt`; nothing is kept.
+    """
+    check_receipt(data, item.digest, verifier, document)
+    name = f"{item.sequence if item.sequence >= 0 else item.name}-{item.digest}{SUFFIX}"
+    folder = receipts / verifier.name
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.part"
+    with temporary.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.rename(folder / name)
+    return f"{verifier.name}/{name}"
 
 
 def check_receipt(data: bytes, digest: str, verifier: VerifierTerms, document: TreatyDocument) -> None:

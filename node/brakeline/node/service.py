@@ -20,6 +20,8 @@ from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery, JournalError
 from brakeline.node.lines import RENEW_S, Lines
+from brakeline.node.ops import carry
+from brakeline.node.ops.metrics import REFRESH_S, Metrics, MetricsServer, Moment
 from brakeline.node.silence import Silence
 from brakeline.node.site import Site
 from brakeline.node.tls import TlsFiles
@@ -66,9 +68,11 @@ class Node:
         self._moved = asyncio.Event()
         self._brake_moved = asyncio.Event()
         self._began = now_ms()
+        self.metrics = Metrics()
+        self.metrics_url: str | None = None
 
     async def run(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
-        """Run until *stop* is set, then flush; *ready* is called when programs can connect.
+        """Run until *stop* is set, then flush; *ready* is called when programs can connect and figures are served.
 
         Raises:
             BrakelineError: the journal failed (``journal-io``): nothing was signed that is not durable.
@@ -78,10 +82,11 @@ class Node:
             self._away[session.id] = now
             self._newest[session.id] = session.last_at
         self._read_spool()
+        figures = self._figures()
         server = await channel.serve(self._folder / SOCKET, self._serve)
         try:
             async with asyncio.TaskGroup() as group:
-                work = (self._book(), self._press(), self._say(), self.lines.run())
+                work = (self._book(), self._press(), self._say(), self.lines.run(), self._measure())
                 tasks = [group.create_task(item) for item in work]
                 ready()
                 await stop.wait()
@@ -93,6 +98,8 @@ class Node:
         finally:
             server.close()
             (self._folder / SOCKET).unlink(missing_ok=True)
+            if figures is not None:
+                await figures.close()
 
     # -- programs ----------------------------------------------------------------------------------------------------
 
@@ -218,7 +225,38 @@ class Node:
             for said in say.serve(self._folder, self._site):
                 _log.info("said", request=said.request, statement=said.digest, sequence=said.sequence)
                 self._wake_senders()
+            self._take_up()
             await asyncio.sleep(INBOX_S)
+
+    def _take_up(self) -> None:
+        """Note the receipts that somebody carried here (`node outbox receipts`)."""
+        incoming = self._folder / carry.INCOMING
+        if not incoming.is_dir():
+            return
+        taken = carry.take_up(incoming, self._folder / RECEIPTS, self._site.journal, self._site.document)
+        if taken.receipts:
+            _log.info("receipts-brought", receipts=taken.receipts)
+        for path, why in taken.strange:
+            _log.warning("receipt-not-taken", path=path, why=why)
+            Path(path).rename(Path(path).with_suffix(".bad"))
+
+    # -- figures -----------------------------------------------------------------------------------------------------
+
+    def _figures(self) -> MetricsServer | None:
+        """Serve the figures where node.toml says so (``metrics-address``)."""
+        if self._config.metrics is None:
+            return None
+        server = MetricsServer(self._config.metrics.listen, self.metrics)
+        self.metrics_url = server.url
+        return server
+
+    async def _measure(self) -> None:
+        while self._config.metrics is not None:
+            certificate, now = self.lines.certificate, self._now_ms()
+            days = None if certificate is None else certificate.days_left(now)
+            moment = Moment(len(self._connected), len(self._away), self._brake.stopped, days, self.lines.renewed)
+            self.metrics.refresh(self._folder, self._site, moment, now)
+            await asyncio.sleep(REFRESH_S)
 
     # -- the brake ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Handing one envelope to every verifier of a treaty, with verified receipts back. What ``brakeline node submit`` does.
+"""Handing envelopes to every verifier of a treaty, with verified receipts back. What ``brakeline node submit`` does.
 
 Anyone may submit what is signed by whoever it takes: a party's order, a meter's evidence, a colleague's enrolment.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import grpc
@@ -29,27 +29,56 @@ async def submit_everywhere(
     *,
     proxy: str | None = None,
 ) -> dict[str, tuple[Delivery, str]]:
-    """Submit to all verifiers at once; return by verifier how far it came, with the receipt's path or the reason.
-
-    *addresses*: host:port by verifier's name, where it differs from the treaty's. *proxy*: as in ``[egress]``.
+    """Submit one envelope to all verifiers at once: :func:`submit_all` of one.
 
     Raises:
         StatementError, JsonError: the payload is no statement of this protocol.
     """
-    statement = parse_statement(envelope.payload)
-    author, sequence = (statement.authored.author, statement.authored.sequence) if statement.authored else ("", -1)
-    item = Outgoing(0, statement.digest, statement.name, author, sequence, envelope.to_body())
+    done = await submit_all([envelope], document, credentials, receipts, timeout_s, addresses, proxy=proxy)
+    return done[envelope.digest]
+
+
+async def submit_all(
+    envelopes: Iterable[Envelope],
+    document: TreatyDocument,
+    credentials: grpc.ChannelCredentials,
+    receipts: Path,
+    timeout_s: float,
+    addresses: Mapping[str, str] | None = None,
+    *,
+    proxy: str | None = None,
+) -> dict[str, dict[str, tuple[Delivery, str]]]:
+    """Submit to all verifiers at once; return by statement and verifier how far it came, with receipt or reason.
+
+    They are held in a file while this goes on, not in memory. *addresses*: host:port by verifier's name, where it
+    differs from the treaty's. *proxy*: as in ``[egress]``.
+
+    Raises:
+        StatementError, JsonError: a payload is no statement of this protocol; nothing was submitted.
+    """
     with tempfile.TemporaryDirectory(prefix="brakeline-") as folder, Journal(Path(folder) / "outbox.db") as outbox:
-        outbox.spool(item)
-        channels = [
-            (v, open_channel(v, credentials, (addresses or {}).get(v.name), proxy=proxy)) for v in document.verifiers
-        ]
+        digests = [_spool(outbox, envelope) for envelope in envelopes]
+        at = dict(addresses or {})
+        channels = [(v, open_channel(v, credentials, at.get(v.name), proxy=proxy)) for v in document.verifiers]
         senders = [Sender(v, channel, outbox, document, receipts) for v, channel in channels]
-        tasks = [asyncio.create_task(sender.drain()) for sender in senders]
+        tasks = [asyncio.create_task(_empty(sender, outbox)) for sender in senders]
         _, late = await asyncio.wait(tasks, timeout=timeout_s)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for _, channel in channels:
             await channel.close(grace=0)
-        return {v.name: outbox.delivery(v.name, statement.digest) for v in document.verifiers}
+        return {digest: {v.name: outbox.delivery(v.name, digest) for v in document.verifiers} for digest in digests}
+
+
+async def _empty(sender: Sender, outbox: Journal) -> None:
+    """Deliver batch after batch until this verifier has received, or refused, everything."""
+    while outbox.undelivered(sender.verifier.name, 1):
+        await sender.drain()
+
+
+def _spool(outbox: Journal, envelope: Envelope) -> str:
+    statement = parse_statement(envelope.payload)
+    author, sequence = (statement.authored.author, statement.authored.sequence) if statement.authored else ("", -1)
+    outbox.spool(Outgoing(0, statement.digest, statement.name, author, sequence, envelope.to_body()))
+    return statement.digest

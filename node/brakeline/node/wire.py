@@ -72,6 +72,28 @@ def from_status(response: pb.GetStatusResponse) -> str:
     return response.origin
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a verifier says of itself; nothing of it is verified yet.
+
+    Attributes:
+        origin: the name of its log.
+        checkpoint: its newest published checkpoint, a signed note.
+        treaty: digest of the treaty version it runs under.
+    """
+
+    origin: str
+    checkpoint: bytes
+    treaty: str
+
+
+def from_full_status(response: pb.GetStatusResponse) -> Status:
+    """Return what a verifier says of itself (``wire-malformed`` when it leaves something out)."""
+    if not response.checkpoint:
+        raise _malformed("checkpoint", "a signed note", "none")
+    return Status(response.origin, response.checkpoint, response.treaty)
+
+
 def from_batch(response: pb.SubmitBatchResponse, count: int) -> list[Result]:
     """Return what became of each of *count* attestations, in order (``wire-malformed``)."""
     if len(response.results) != count:
