@@ -101,7 +101,8 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        assert not {"src", "href", "onload", "onclick"} & {name for name, _ in attrs}
+        assert not {"src", "onload", "onclick"} & {name for name, _ in attrs}
+        assert all((value or "").startswith("#") for name, value in attrs if name == "href")
         if tag != "meta" and tag != "br":
             self.open.append(tag)
 

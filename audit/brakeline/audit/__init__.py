@@ -11,7 +11,8 @@ Reading order, which is the way of a log to a report:
 2. :mod:`~brakeline.audit.receipts`: receipts against the logs that gave them
 3. :mod:`~brakeline.audit.evidence`: one file a misdeed, which convicts alone
 4. :mod:`~brakeline.audit.report`: several replays -> one report (JSON, text) and its exit code
-5. :mod:`~brakeline.audit.html`: the same report as one self-contained page
+5. :mod:`~brakeline.audit.html`, :mod:`~brakeline.audit.page`, :mod:`~brakeline.audit.detail`: the same report as one
+   self-contained page, with books, lineages and orders
 6. :mod:`~brakeline.audit.watch`: the same, kept running
 7. :mod:`~brakeline.audit.orders`: what became of one order
 8. :mod:`~brakeline.audit.commands`: the command line

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from brakeline.audit.detail import Detail
     from brakeline.audit.evidence.bundle import Bundle
     from brakeline.audit.report import AuditReport
 
@@ -84,6 +85,7 @@ def replay(
 
     as_of_ms = None if as_of is None else parse_instant(as_of)
     bundles: list[Bundle] = []
+    details: list[Detail] = []
     report = audit_sources(
         sources,
         treaty,
@@ -92,9 +94,10 @@ def replay(
         paranoid=paranoid,
         receipts=receipts,
         evidence=bundles,
+        tell=None if html is None else details.append,
     )
     if html is not None:
-        _write_html(report, html, _command(("replay",), sources, treaty, pin, as_of))
+        _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))
     _show(report, form)
     if evidence is not None:
         from brakeline.audit.evidence.bundle import write_bundles
@@ -301,9 +304,9 @@ def answer_cases() -> None:
 
 def _show(report: AuditReport, form: Format) -> None:
     if form is Format.JSON:
-        import json
+        from brakeline.audit.page.recompute import plain
 
-        typer.echo(json.dumps(report.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
+        typer.echo(plain(report))
         return
     from brakeline.audit.text import render
     from rich.console import Console
@@ -311,11 +314,11 @@ def _show(report: AuditReport, form: Format) -> None:
     render(report, Console(soft_wrap=True, highlight=False))
 
 
-def _write_html(report: AuditReport, path: Path, command: str) -> None:
+def _write_html(report: AuditReport, details: list[Detail], path: Path, command: str) -> None:
     from brakeline.audit.html import render
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render(report, command=command), encoding="utf-8")
+    path.write_text(render(report, details[0] if details else None, command=command), encoding="utf-8")
 
 
 def _command(verb: tuple[str, ...], sources: list[str], treaty: Path, pin: str, as_of: str | None) -> str:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.detail import Detail, gather_detail
 from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, make_bundle
 from brakeline.audit.pinned import load_pinned
@@ -48,6 +49,7 @@ def audit_sources(
     progress: Progress | None = None,
     receipts: Path | None = None,
     evidence: list[Bundle] | None = None,
+    tell: Callable[[Detail], None] | None = None,
 ) -> AuditReport:
     """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
 
@@ -60,6 +62,7 @@ def audit_sources(
         progress: told after every bundle of entries.
         receipts: a folder of receipts (``*.tlog-proof``), each held against the log that gave it.
         evidence: what stands alone about misconduct is appended here, one bundle a misdeed.
+        tell: is given what the page shows beyond the verdict (:mod:`brakeline.audit.detail`).
 
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
@@ -71,6 +74,8 @@ def audit_sources(
         copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress)
         given = None if receipts is None else read_receipts(receipts, copies, document)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
+        if tell is not None:
+            tell(gather_detail(document, list(largest(copies).values()), findings, report.as_of_ms or 0))
         if evidence is None:
             return report
         evidence += _forks(copies, document)

@@ -28,6 +28,7 @@ from brakeline.treaty.rules.false_opening import FalseOpening
 from brakeline.treaty.rules.idle_compute import IdleCompute
 from brakeline.treaty.rules.imbalance import Imbalance
 from brakeline.treaty.rules.inventory_continuity import InventoryContinuity
+from brakeline.treaty.rules.lineage import Shown
 from brakeline.treaty.rules.method_gap import MethodGap
 from brakeline.treaty.rules.muf import Muf
 from brakeline.treaty.rules.peak_exceeded import PeakExceeded
@@ -115,6 +116,11 @@ class LogJudge:
     def heartbeat(self) -> list[bytes]:
         """Return the bodies of the finding entries due directly after a heartbeat, in log order."""
         return self._board.due()
+
+    def lineages(self) -> tuple[Shown, ...]:
+        """Return the runs in the books and what they descend from (none while ``threshold`` is not in force)."""
+        rule = next((rule for rule in self._rules if isinstance(rule, ThresholdRule)), None)
+        return rule.lineages() if rule is not None else ()
 
     def passed(self) -> dict[str, Passed]:
         """Return, by threshold, the workloads whose lineages have passed it (nothing while ``threshold`` is not in

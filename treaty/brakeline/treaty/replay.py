@@ -39,6 +39,7 @@ from brakeline.treaty.oversight import Correction, Determination, Opening, Reply
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.columns import Archive
+from brakeline.treaty.rules.lineage import Shown
 from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.spotcheck.challenge import Challenger, Drawn, parse_challenge
@@ -144,6 +145,7 @@ class Facts:
         acknowledged: (site, order digest) -> the acknowledgements here, by arrival.
         unverifiable: what log rules could not judge because a figure is unknown -> how many times.
         passed: threshold -> the workloads whose lineages have passed it, and in which period.
+        lineages: the runs in its books and what they descend from, as the threshold rule sees them.
         metered: sites of which a third party gave evidence.
         claims: the peers' checkpoints in its heartbeats -> the first heartbeat that embeds it.
         out_of_time: the first entry whose time no honest witness could have seen, None when there is none.
@@ -168,6 +170,7 @@ class Facts:
         default_factory=dict[tuple[str, str], list[Acknowledged]]
     )
     passed: dict[str, Passed] = field(default_factory=dict[str, Passed])
+    lineages: tuple[Shown, ...] = ()
     unverifiable: dict[Unverifiable, int] = field(default_factory=dict[Unverifiable, int])
     metered: set[str] = field(default_factory=set[str])
     claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
@@ -291,6 +294,7 @@ class LogReplay:
         """Return what the entries fed so far show, whether or not they end well."""
         self.facts.standing = self._judge.standing()
         self.facts.passed = self._judge.passed()
+        self.facts.lineages = self._judge.lineages()
         self.facts.unverifiable = self._judge.unverifiable()
         return self.facts
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from html import escape
 
-from brakeline.audit.html import card, document, table
 from brakeline.audit.orders.gather import OrderAudit
 from brakeline.audit.orders.plot import draw
 from brakeline.audit.orders.text import BOOKS, MEANING, big, cells, head_lines, leak_line, percent, span, workload_line
+from brakeline.audit.page.parts import card, document, table
 from brakeline.audit.text import instant
 from brakeline.treaty.order_report import Kept, OrderReport, SiteReport
 

@@ -6,10 +6,9 @@ page says so. Floating point is for drawing only: every figure stands in the tab
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import Any, Protocol, cast
 
+from brakeline.audit.page.charts import Chart, new_chart
 from brakeline.treaty.order_report import OrderReport, SiteReport
 from brakeline.treaty.orders import share
 from brakeline.treaty.quantities import Grid
@@ -22,20 +21,9 @@ _COLOURS = {"compute": "#2563a8", "quorum": "#b3261e", "binding": "#c77700", "un
 Points = list[tuple[float, float]]
 
 
-class _Chart(Protocol):
-    """What of leather's chart is used here."""
-
-    def add_line(self, data: Points, *, name: str, stroke_color: str, width: float) -> None: ...
-    def add_x_scale(self, domain_min: float, domain_max: float) -> None: ...
-    def add_y_scale(self, domain_min: float, domain_max: float) -> None: ...
-    def add_x_axis(self, *, name: str) -> None: ...
-    def add_y_axis(self, *, ticks: list[int], name: str) -> None: ...
-    def to_svg(self, *, width: int, height: int) -> str: ...
-
-
 def draw(site: SiteReport, order: OrderReport, grid: Grid) -> str | None:
     """Return the plot of *site* as SVG text; None when there is nothing to draw, or no leather to draw it with."""
-    chart = _chart()
+    chart = new_chart()
     around = [item for item in site.periods if item.period < order.order.effective_period + WINDOW]
     if chart is None or not around:
         return None
@@ -58,23 +46,10 @@ def draw(site: SiteReport, order: OrderReport, grid: Grid) -> str | None:
     return chart.to_svg(width=WIDTH, height=HEIGHT)
 
 
-def _upright(chart: _Chart, at: float, begin: int, end: int, name: str, colour: str) -> None:
+def _upright(chart: Chart, at: float, begin: int, end: int, name: str, colour: str) -> None:
     if begin <= at <= end:
         _line(chart, [(at, 0.0), (at, 100.0)], name, colour)
 
 
-def _line(chart: _Chart, points: Iterable[tuple[float, float]], name: str, colour: str) -> None:
+def _line(chart: Chart, points: Iterable[tuple[float, float]], name: str, colour: str) -> None:
     chart.add_line([(float(x), float(y)) for x, y in points], name=name, stroke_color=_COLOURS[colour], width=2.0)
-
-
-def _chart() -> _Chart | None:
-    try:
-        leather = cast("Any", importlib.import_module("leather"))
-    except ModuleNotFoundError:
-        return None
-    theme = leather.theme
-    theme.background_color = "#ffffff"
-    fonts = ("axis_title_font_family", "legend_font_family", "tick_font_family", "title_font_family")
-    for font in fonts:
-        setattr(theme, font, "system-ui, sans-serif")
-    return cast("_Chart", leather.Chart())

@@ -31,6 +31,23 @@ class Run:
     models: set[str] = field(default_factory=set[str])
 
 
+class Shown(NamedTuple):
+    """A run as reports show it, by names instead of numbers.
+
+    Attributes:
+        lab, workload: whose, and the first of its names.
+        names: every workload name that belongs to it, sorted.
+        parents: (lab, workload) of the runs that it descends from directly, sorted.
+        strangers: how many of the models it takes no books name as made.
+    """
+
+    lab: str
+    workload: str
+    names: tuple[str, ...]
+    parents: tuple[tuple[str, str], ...]
+    strangers: int
+
+
 class Placed(NamedTuple):
     """Where a line belongs: its run, the runs found to be the same (their numbers end), whether its name or descent may
     have changed.
@@ -108,6 +125,19 @@ class Lineages:
         for key, run in self._by_key.items():
             if len(key) == 2:
                 yield key[0], key[1], self.find(run)
+
+    def shown(self) -> tuple[Shown, ...]:
+        """Return every run for a report, by lab and workload."""
+        names: defaultdict[int, list[str]] = defaultdict(list)
+        for _, workload, run in self.named():
+            names[run].append(workload)
+        return tuple(sorted(self._shown(run, names[run]) for run in self._runs))
+
+    def _shown(self, run: int, names: Iterable[str]) -> Shown:
+        kept = self._runs[run]
+        above = {(self._runs[parent].lab, self._runs[parent].workload) for parent in self.parents(run) - {run}}
+        strangers = sum(1 for model in kept.parents if not self._makers.get(model))
+        return Shown(kept.lab, kept.workload, tuple(sorted(names)), tuple(sorted(above)), strangers)
 
     def parents(self, run: int) -> set[int]:
         """Return the runs that *run* descends from directly."""

@@ -37,7 +37,7 @@ from brakeline.treaty.quantities import Flop
 from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import Books, Said
 from brakeline.treaty.rules.counted import Counted
-from brakeline.treaty.rules.lineage import Lineages
+from brakeline.treaty.rules.lineage import Lineages, Shown
 from brakeline.treaty.rules.slots import Figures, Slots
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.terms import RuleTerms, Threshold
@@ -93,6 +93,10 @@ class ThresholdRule:
         """Take back what a version of the books was counted for."""
         for threshold in self._lines:
             threshold.supersede(slot)
+
+    def lineages(self) -> tuple[Shown, ...]:
+        """Return every run with what it descends from, as this rule sees them."""
+        return self._runs.shown()
 
     def passed(self) -> dict[str, Passed]:
         """Return, by threshold, which workloads' lineages have passed it, and in which period."""
