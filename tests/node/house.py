@@ -61,7 +61,9 @@ def make(
     *treaty*: the signed treaty, where other keys than the cast's sign it.
     """
     tls = issue(authority, folder / "issued")
-    plan = Plan(cast.SITE, (("cpu-core", cast.CHIPS),), {}, tls, effective_period=document.effective_period)
+    guard = folder / "apart" / "last-signed.json"
+    first = document.effective_period
+    plan = Plan(cast.SITE, (("cpu-core", cast.CHIPS),), {}, tls, effective_period=first, guard=guard)
     envelope = (treaty or cast.treaty_envelope(document)).to_dsse_json()
     root = cast.signer(cast.LABS[0])
     return make_node(folder / "node", plan, envelope, document.digest, root, passphrase=None, now_ms=clock)

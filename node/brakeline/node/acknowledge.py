@@ -58,6 +58,8 @@ class Acknowledger:
         seen_at = {digest: at for digest, _, at in self._site.journal.orders()}
         self._waiting.clear()
         made = False
+        if self._site.held:  # programs are told all the same; what is due is said when the node may sign again
+            return made
         for digest, order in self._orders.items():
             named = names_site(order, self._site.name, self._site.document)
             if not named or (digest not in said and digest not in in_force):

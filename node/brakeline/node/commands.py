@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict, cast
 
 import typer
+from brakeline.node.keys import commands as keys_commands
 from brakeline.node.meters import commands as meters_commands
 from brakeline.node.ops import commands as ops_commands
 
@@ -24,6 +25,11 @@ app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is
 app.add_typer(meters_commands.app)
 app.add_typer(ops_commands.app)
 app.add_typer(ops_commands.outbox_app, name="outbox")
+app.add_typer(keys_commands.app, name="key")
+app.command(
+    epilog="Example: brakeline node takeover --dir node-2 --treaty treaty.dsse.json --pin 5f3c..."
+    " --site lab-1.party-a.example/site-1 --tls-dir tls --guard /mnt/other/last-signed.json --out request.dsse.json"
+)(keys_commands.takeover)
 
 EXIT_MISTAKE = 3
 EXIT_INCOMPLETE = 4
@@ -57,26 +63,40 @@ def init(
     treaty: Annotated[Path, typer.Option(help="The signed treaty (DSSE JSON).")],
     pin: Annotated[str, typer.Option(help="The treaty's digest, as your government published it.")],
     site: Annotated[str, typer.Option(help="This site's name: lab-1.party-a.example/site-1.")],
-    root_key: Annotated[Path, typer.Option(help="The lab's root key file; not kept.")],
     chips: Annotated[list[str], typer.Option(help="CLASS=COUNT, the metered class first; several times.")],
     tls_dir: Annotated[Path, typer.Option(help="Folder with tls.pem, tls.key, ca.pem; copied.")],
+    root_key: Annotated[
+        Path | None, typer.Option(help="The lab's root key file; not kept. Without it a request is written.")
+    ] = None,
     serials: Annotated[list[str] | None, typer.Option(help="CLASS=FILE, one serial a line; several times.")] = None,
     effective_period: Annotated[int | None, typer.Option(help="First period to book; default: the next one.")] = None,
     after: Annotated[str | None, typer.Option(help="SEQUENCE:DIGEST of the lab root's last enrolment.")] = None,
+    guard: Annotated[
+        Path | None, typer.Option(help="File on another disk that remembers what was signed last. Recommended.")
+    ] = None,
+    module: Annotated[str | None, typer.Option("--pkcs11-module", help="Key in a token: the PKCS#11 module.")] = None,
+    token: Annotated[str | None, typer.Option(help="The token's label.")] = None,
+    key_label: Annotated[str | None, typer.Option(help="The key's label; a new one.")] = None,
+    pin_file: Annotated[str | None, typer.Option(help="File that holds the token's PIN.")] = None,
+    pin_env: Annotated[str | None, typer.Option(help="Variable that holds the token's PIN.")] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Make a node: site key, enrolment, first inventory, node.toml. Nothing is sent before `run`.
 
-    The site key is encrypted when BRAKELINE_PASSPHRASE is set; BRAKELINE_ROOT_PASSPHRASE opens the root key.
+    The site key is encrypted when BRAKELINE_PASSPHRASE is set; BRAKELINE_ROOT_PASSPHRASE opens the root key. With
+    --pkcs11-module the key is made in a token and never leaves it. Without --guard the node asks all verifiers at every
+    start, and signs nothing before they have answered. Without --root-key the folder gets a request.dsse.json for the
+    root key's machine (`node key sign`, then `node key install`).
     """
     from brakeline.ledger.keyfile import read_signer
-    from brakeline.node.setup import Plan, make_node
+    from brakeline.node.setup import REQUEST, Plan, make_node
 
     with reported():
         counts = tuple((name, _count(value)) for name, value in map(_pair, chips))
         files = {name: Path(value) for name, value in map(_pair, serials or [])}
-        plan = Plan(site, counts, files, tls_dir, effective_period, _after(after))
-        root = read_signer(root_key, _secret("BRAKELINE_ROOT_PASSPHRASE"))
+        key = keys_commands.key_options(module, token, key_label, pin_file, pin_env)
+        plan = Plan(site, counts, files, tls_dir, effective_period, after_of(after), guard, key)
+        root = None if root_key is None else read_signer(root_key, _secret("BRAKELINE_ROOT_PASSPHRASE"))
         made = make_node(
             folder, plan, treaty.read_bytes(), pin, root, passphrase=_secret(PASSPHRASE_ENV), now_ms=_now_ms
         )
@@ -84,7 +104,8 @@ def init(
         heads = {o.name: o.digest for o in made.journal.envelopes()}
         made.journal.close()
         value = {"dir": str(folder), "site": site, "first_period": first, "statements": heads}
-        _emit(value, [f"made {folder} for {site}; first period {first}", "next: brakeline node run --dir ..."], form)
+        following = "brakeline node run --dir ..." if root else f"brakeline node key sign {folder / REQUEST} ..."
+        _emit(value, [f"made {folder} for {site}; first period {first}", f"next: {following}"], form)
 
 
 @app.command(epilog="Example: brakeline node run --dir node")
@@ -407,7 +428,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _after(text: str | None) -> tuple[int, str] | None:
+def after_of(text: str | None) -> tuple[int, str] | None:
+    """Return SEQUENCE:DIGEST as a pair."""
     if text is None:
         return None
     sequence, _, digest = text.partition(":")

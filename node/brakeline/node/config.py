@@ -11,6 +11,17 @@
     serials = "serials/cpu-core.txt"     # one a line; leave out for chips without serial numbers
     utilisation = {numerator = 3, denominator = 10}   # measured; leave out when it was not
 
+    [key]                                # leave out for keys/site.pem, encrypted where BRAKELINE_PASSPHRASE was set
+    store = "pkcs11"
+    module = "/usr/lib/softhsm/libsofthsm2.so"
+    token = "brakeline"                  # the token's label
+    label = "site-1"                     # the key's
+    pin = {env = "BRAKELINE_PIN"}        # or {file = "/run/secrets/pin"}; the PIN itself never stands here
+
+    [guard]                              # what was signed last; without it the node asks all verifiers at every start
+    path = "/mnt/other-disk/last-signed.json"
+    ask = "doubt"                        # "always": ask at every start all the same
+
     [verifiers]                          # only where an address differs from the treaty's (a proxy)
     "verifier.party-b.example" = "10.0.0.2:7443"
 
@@ -24,21 +35,20 @@
     [egress]
     proxy = "http://proxy.example:3128"  # an HTTP proxy that lets CONNECT through; TLS stays end to end
 
-Paths are relative to the folder of the file. The key is ``keys/site.pem``, encrypted where ``BRAKELINE_PASSPHRASE`` was
-set at ``init``.
+Paths are relative to the folder of the file.
 """
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.quantities import Rational
 from brakeline.treaty.statements import SiteName
 from brakeline.treaty.toml_lines import locate
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, model_validator
 
 FILE = "node.toml"
 
@@ -91,6 +101,43 @@ class EgressPart(_Part):
     proxy: Annotated[StrictStr, Field(pattern=r"^http://[^\s/@]+:[0-9]{1,5}$")]
 
 
+class PinPart(_Part):
+    """Where the PIN of a token is read: a file (relative to node.toml) or a variable of the environment."""
+
+    file: StrictStr | None = None
+    env: StrictStr | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("one of file and env")
+        return self
+
+
+class KeyPart(_Part):
+    """``[key]``: where the site's key lives."""
+
+    store: Literal["file", "pkcs11"] = "file"
+    module: StrictStr | None = None
+    token: StrictStr | None = None
+    label: StrictStr | None = None
+    pin: PinPart | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = [value is not None for value in (self.module, self.token, self.label, self.pin)]
+        if not all(given) if self.store == "pkcs11" else any(given):
+            raise ValueError("module, token, label and pin of a pkcs11 store, and of no other")
+        return self
+
+
+class GuardPart(_Part):
+    """``[guard]``: the record of what was signed last, and whether to ask the verifiers even where it agrees."""
+
+    path: StrictStr
+    ask: Literal["doubt", "always"] = "doubt"
+
+
 class NodeConfig(_Part):
     """The whole file."""
 
@@ -101,6 +148,8 @@ class NodeConfig(_Part):
     books: BooksPart = BooksPart()
     metrics: MetricsPart | None = None
     egress: EgressPart | None = None
+    key: KeyPart = KeyPart()
+    guard: GuardPart | None = None
     verifiers: dict[StrictStr, Annotated[StrictStr, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")]] = {}
 
     def utilisation(self) -> dict[str, Rational]:

@@ -77,6 +77,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A statement that another host of this site signed, or its lab's root: taken over from the logs.
+
+    ``period`` of books, ``order`` of an acknowledgement.
+    """
+
+    outgoing: Outgoing
+    payload: bytes
+    period: int | None = None
+    order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A metered command: ``ended_at`` None while it runs, as far as is known."""
 
@@ -179,6 +192,11 @@ class Journal(BrakeJournal):
         rows = self._rows("SELECT sequence, digest FROM statement ORDER BY sequence DESC LIMIT 1")
         return (rows[0][0] + 1, rows[0][1]) if rows else (0, ZERO_DIGEST)
 
+    def digest_at(self, sequence: int) -> str:
+        """Return the digest of the statement reserved or signed at *sequence*; 64 zeros where there is none."""
+        found = self._value("SELECT digest FROM statement WHERE sequence=?", sequence)
+        return ZERO_DIGEST if found is None else cast("str", found)
+
     def reserve(self, item: Reserved, claim: Claim = Claim()) -> None:
         """Make *item* the only payload that may be signed at its position, durably, with what *claim* settles.
 
@@ -223,6 +241,31 @@ class Journal(BrakeJournal):
         """Return what was reserved but not signed before a crash, in order: sign these bytes, and no others."""
         rows = self._rows("SELECT sequence, digest, payload FROM statement WHERE signed=0 ORDER BY sequence")
         return [Reserved(*row) for row in rows]
+
+    def adopt(self, chain: Iterable[Adopted], site: str) -> None:
+        """Take over what another host of *site* signed, in order, and put all of it into the outbox, in one commit.
+
+        Raises:
+            JournalError: ``journal-position``: it does not go on from here.
+        """
+        with self._change():
+            for item in chain:
+                out = item.outgoing
+                self._spool(out)
+                if out.author != site or self.digest_at(out.sequence) == out.digest:
+                    continue
+                if out.sequence != self.head()[0]:
+                    raise JournalError(
+                        code="journal-position",
+                        message="what is taken over does not go on from here",
+                        expected=str(self.head()[0]),
+                        found=str(out.sequence),
+                    )
+                self._db.execute("INSERT INTO statement VALUES(?,?,?,1)", (out.sequence, out.digest, item.payload))
+                if item.period is not None:
+                    self._db.execute("INSERT OR IGNORE INTO usage VALUES(?,?)", (item.period, out.sequence))
+                if item.order is not None:
+                    self._db.execute("INSERT OR REPLACE INTO acknowledged VALUES(?,?,'')", (item.order, out.sequence))
 
     def signed(self, outgoing: Outgoing) -> None:
         """Note that a reserved statement is signed, and put its envelope into the outbox, in one commit."""

@@ -18,6 +18,20 @@ class BrakeJournal(JournalFile):
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (_HEARD + verifier, at))
 
+    def remember(self, key: str, value: str) -> None:
+        """Keep one word under *key*, whatever stood there before."""
+        with self._change():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (key, value))
+
+    def recall(self, key: str) -> str | None:
+        """Return what is kept under *key*, None where nothing is."""
+        return cast("str | None", self._value("SELECT value FROM meta WHERE key=?", key))
+
+    def forget(self, key: str) -> None:
+        """Keep nothing under *key* any more."""
+        with self._change():
+            self._db.execute("DELETE FROM meta WHERE key=?", (key,))
+
     def heard(self) -> dict[str, int]:
         """Return by verifier when it answered last (Unix ms)."""
         rows = self._rows("SELECT key, value FROM meta WHERE key LIKE ?", f"{_HEARD}%")

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node.config import NodeConfig
+from brakeline.node.keys.position import Inquiry, PositionAsker
 from brakeline.node.ops import certificates
 from brakeline.node.ops.certificates import Certificate
 from brakeline.node.sender import Sender
@@ -44,6 +45,10 @@ class Listener(Protocol):
         """A verifier has answered."""
         ...
 
+    def released(self) -> None:
+        """All verifiers have answered alike: the site may sign."""
+        ...
+
 
 class Lines:
     """All lines of one node."""
@@ -62,6 +67,7 @@ class Lines:
         """Prepare; nothing is opened yet. *renew_s*: how often the certificate files are looked at."""
         self._site, self._config, self._tls, self._receipts = site, config, tls, receipts
         self._listener, self._silence, self._now_ms, self._renew_s = listener, silence, now_ms, renew_s
+        self._inquiry = Inquiry(site, listener.released)
         self._senders: list[Sender] = []
         self._warned: int | None = None
         self.certificate: Certificate | None = None
@@ -102,6 +108,8 @@ class Lines:
                 for sender, (verifier, channel) in zip(self._senders, channels, strict=True):
                     group.create_task(sender.run())
                     group.create_task(Watcher(verifier, channel, self._listener.see, self._listener.challenged).run())
+                    if self._inquiry.open:
+                        group.create_task(PositionAsker(verifier, channel, self._inquiry, self._site.name).run())
                     if document.silence == "stop":
                         interval = self._silence.interval_s()
                         group.create_task(Asker(verifier, channel, interval, self._listener.heard).run())

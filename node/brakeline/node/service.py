@@ -67,6 +67,11 @@ class Node:
         self._away: dict[str, int] = {}
         self._moved = asyncio.Event()
         self._brake_moved = asyncio.Event()
+        self._signing = asyncio.Event()
+        if site.held:
+            _log.warning("site-held", why=site.held, last=site.journal.head()[0] - 1)
+        else:
+            self._signing.set()
         self._began = now_ms()
         self.metrics = Metrics()
         self.metrics_url: str | None = None
@@ -169,10 +174,17 @@ class Node:
     def _first_at(self, messages: list[channel.Message | None]) -> int:
         return min((m.at for m in messages if isinstance(m, channel.Sample)), default=self._now_ms())
 
+    def released(self) -> None:
+        """The site may sign: book what is due, acknowledge, send."""
+        self._signing.set()
+        self._brake_moved.set()
+        self._wake_senders()
+
     # -- the books ---------------------------------------------------------------------------------------------------
 
     async def _book(self) -> None:
         grid = self._site.document.grid
+        await self._signing.wait()
         while True:
             last, first = self._site.journal.last_period(), self._site.first_period()
             if first is None:
@@ -221,6 +233,7 @@ class Node:
 
     async def _say(self) -> None:
         """Say what the operator left in the inbox."""
+        await self._signing.wait()
         while True:
             for said in say.serve(self._folder, self._site):
                 _log.info("said", request=said.request, statement=said.digest, sequence=said.sequence)
@@ -271,8 +284,10 @@ class Node:
         """Open the rows that *verifier* drew; a challenge that is not the treaty's is logged and not answered.
 
         Raises:
-            JournalError: ``journal-io``: the verifier's stream is opened again later.
+            JournalError: ``journal-io``, ``site-held``: the verifier's stream is opened again later.
         """
+        if self._site.held:
+            raise JournalError(code="site-held", message="this node signs nothing for now", found=self._site.held)
         try:
             made = opening.answer(self._site, body, verifier)
         except JournalError:

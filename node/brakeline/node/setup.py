@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brakeline.ledger import keyfile
-from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.merkle import Frontier, leaf_hash
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
 from brakeline.node import config
 from brakeline.node.journal import Journal
+from brakeline.node.keys import enrolment
+from brakeline.node.keys.guard import FRESH, Guard, LastSigned
+from brakeline.node.keys.position import AWAITING, doubt
+from brakeline.node.keys.store import open_store
 from brakeline.node.site import Position, Site, default_serials
 from brakeline.treaty.admission import check_treaty_statement
-from brakeline.treaty.document import ZERO_DIGEST
-from brakeline.treaty.envelope import Envelope, pae
+from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import NameKind, check_name, lab_of
 from brakeline.treaty.quantities import InstantMs
-from brakeline.treaty.statements import ChipCount, Enrolment, Inventory, Serials, encode_statement
+from brakeline.treaty.statements import ChipCount, Inventory, Serials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 TREATY = "treaty.dsse.json"
 KEY = Path("keys") / "site.pem"
 JOURNAL = "journal.db"
+CHIPS = "planned-chips"
+"""Under which the journal keeps what a new node will declare when its key is enrolled."""
+REQUEST = "request.dsse.json"
 TLS_FILES = ("tls.pem", "tls.key", "ca.pem")
 
 
@@ -50,6 +55,9 @@ class Plan:
         tls_folder: holds tls.pem, tls.key, ca.pem; they are copied.
         effective_period: first period it owes books for; None: the first that starts from now on.
         after: (sequence, digest) of the lab root's last enrolment; None when this is the lab's first.
+        guard: where the record of what was signed last lies, apart from the folder; None: the node keeps none, and asks
+            all verifiers at every start.
+        key: where the site's key lives.
     """
 
     site: str
@@ -58,6 +66,8 @@ class Plan:
     tls_folder: Path
     effective_period: int | None = None
     after: tuple[int, str] | None = None
+    guard: Path | None = None
+    key: config.KeyPart = field(default_factory=config.KeyPart)
 
 
 def load_treaty(data: bytes, pin: str) -> TreatyDocument:
@@ -70,12 +80,15 @@ def make_node(
     plan: Plan,
     treaty: bytes,
     pin: str,
-    root: Signer,
+    root: Signer | None,
     *,
     passphrase: bytes | None,
     now_ms: Callable[[], int],
 ) -> Site:
     """Make the folder, sign enrolment and inventory, and return the site with its journal open.
+
+    Without *root* a request for its signature is written instead (``request.dsse.json``), and the site is held; the
+    inventory is signed when the answer is installed.
 
     Raises:
         SetupError: ``node-exists``, ``node-lab-unknown``, ``node-root-key``, ``node-chip-class``.
@@ -85,6 +98,37 @@ def make_node(
     check_name(plan.site, NameKind.SITE)
     _check_root(document, plan.site, root)
     _check_chips(document, plan.chips)
+    furnish(folder, plan, treaty)
+    signer = open_store(folder, plan.key, passphrase).make()
+    vkey = VKey(plan.site, TYPE_STATEMENT, signer.public_key)
+    keyfile.write_vkey(folder / KEY, vkey)
+    guard = None if plan.guard is None else Guard(plan.guard)
+    if guard is not None:
+        guard.begin(plan.site, vkey.keyid)
+    site = Site(plan.site, document, Journal(folder / JOURNAL), signer, now_ms, guard)
+    period = plan.effective_period
+    if period is None:
+        period = max(document.effective_period, document.grid.first_from(InstantMs(now_ms())))
+    if root is None:
+        after = FRESH if plan.after is None else LastSigned(*plan.after)
+        asked = enrolment.request(document, plan.site, signer, period, after)
+        site.journal.remember(CHIPS, json.dumps([period, *plan.chips]))
+        site.journal.remember(AWAITING, "")
+        site.hold(AWAITING)
+        (folder / REQUEST).write_bytes(asked.to_dsse_json())
+    else:
+        site.spool(enrol(document, vkey, signer, root, period, plan.after))
+        declare_chips(site, plan.chips, {c: config.read_serials(path) for c, path in plan.serials.items()}, period)
+    write_config(folder, plan, pin)
+    return site
+
+
+def furnish(folder: Path, plan: Plan, treaty: bytes) -> None:
+    """Make a node's folder with its treaty and TLS files; keys, journal and last of all the configuration follow.
+
+    Raises:
+        SetupError: ``node-exists``.
+    """
     if (folder / config.FILE).exists():
         raise SetupError(
             code="node-exists",
@@ -98,25 +142,33 @@ def make_node(
     for name in TLS_FILES:
         shutil.copy(plan.tls_folder / name, folder / "tls" / name)
     (folder / TREATY).write_bytes(treaty)
-    signer = keyfile.write_key(folder / KEY, keyfile.generate(), passphrase)
-    vkey = VKey(plan.site, TYPE_STATEMENT, signer.public_key)
-    keyfile.write_vkey(folder / KEY, vkey)
-    site = Site(plan.site, document, Journal(folder / JOURNAL), signer, now_ms)
-    period = plan.effective_period
-    if period is None:
-        period = max(document.effective_period, document.grid.first_from(InstantMs(now_ms())))
-    site.spool(enrol(document, vkey, signer, root, period, plan.after))
-    declare_chips(site, plan.chips, {name: config.read_serials(path) for name, path in plan.serials.items()}, period)
-    _write_config(folder, plan, pin)
-    return site
 
 
 def open_site(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int]) -> tuple[config.NodeConfig, Site]:
-    """Open a node's folder: configuration, pinned treaty, key, journal (``config-*``, ``journal-*``, ``key-*``)."""
+    """Open a node's folder: configuration, pinned treaty, key, record of what was signed last, journal.
+
+    The site is held where its position is in doubt (:func:`brakeline.node.keys.position.doubt`).
+
+    Raises:
+        BrakelineError: ``config-*``, ``journal-*``, ``key-*``, ``guard-*``.
+    """
     settings = config.load(folder / config.FILE)
     document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
-    signer = keyfile.read_signer(folder / KEY, passphrase)
-    return settings, Site(settings.site, document, Journal(folder / JOURNAL), signer, now_ms)
+    signer = open_store(folder, settings.key, passphrase).signer()
+    guard = open_guard(folder, settings)
+    journal = Journal(folder / JOURNAL)
+    try:
+        keyid = VKey(settings.site, TYPE_STATEMENT, signer.public_key).keyid
+        held = doubt(journal, guard, keyid, always=settings.guard is not None and settings.guard.ask == "always")
+        return settings, Site(settings.site, document, journal, signer, now_ms, guard, held)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def open_guard(folder: Path, settings: config.NodeConfig) -> Guard | None:
+    """Return the record of what was signed last that ``[guard]`` names, None where it names none."""
+    return None if settings.guard is None else Guard(folder / settings.guard.path)
 
 
 def enrol(
@@ -128,22 +180,8 @@ def enrol(
     after: tuple[int, str] | None = None,
 ) -> Envelope:
     """Return the enrolment of a site key, signed by the lab's root key and by the key itself."""
-    sequence, previous = (after[0] + 1, after[1]) if after else (0, ZERO_DIGEST)
-    payload = encode_statement(
-        Enrolment(
-            author=lab_of(key.name),
-            sequence=sequence,
-            previous=previous,
-            treaty=document.digest,
-            site=key.name,
-            action="begin",
-            key=str(key),
-            effective_period=period,
-        )
-    )
-    message = pae(payload)
-    root_id = VKey(lab_of(key.name), TYPE_STATEMENT, root.public_key).keyid
-    return Envelope(payload, (RawSignature(root_id, root.sign(message)), RawSignature(key.keyid, signer.sign(message))))
+    last = FRESH if after is None else LastSigned(*after)
+    return enrolment.root_sign(document, enrolment.request(document, key.name, signer, period, last), root)
 
 
 def declare_chips(
@@ -183,7 +221,18 @@ def declare_chips(
     site.sign_and_spool(build)
 
 
-def _check_root(document: TreatyDocument, site: str, root: Signer) -> None:
+def declare_planned(site: Site, serials: dict[str, tuple[str, ...]]) -> None:
+    """Sign the inventory that waits for the enrolment of a new node's key; nothing happens where none waits."""
+    waiting = site.journal.recall(CHIPS)
+    if waiting is None:
+        return
+    period, *chips = json.loads(waiting)
+    if site.newest_inventory() is None:
+        declare_chips(site, tuple((name, count) for name, count in chips), serials, period)
+    site.journal.forget(CHIPS)
+
+
+def _check_root(document: TreatyDocument, site: str, root: Signer | None) -> None:
     lab = document.lab(lab_of(site))
     if lab is None:
         raise SetupError(
@@ -193,7 +242,7 @@ def _check_root(document: TreatyDocument, site: str, root: Signer) -> None:
             found=lab_of(site),
             fix="check --site, or have the treaty name the lab",
         )
-    if lab.root_key.public_key != root.public_key:
+    if root is not None and lab.root_key.public_key != root.public_key:
         raise SetupError(
             code="node-root-key",
             message="this is not the root key that the treaty names for the lab",
@@ -215,8 +264,17 @@ def _check_chips(document: TreatyDocument, chips: tuple[tuple[str, int], ...]) -
             )
 
 
-def _write_config(folder: Path, plan: Plan, pin: str) -> None:
+def write_config(folder: Path, plan: Plan, pin: str) -> None:
+    """Write ``node.toml``, whole or not at all: with it the folder is a node's."""
     lines = [f"site = {json.dumps(plan.site)}", f"pin = {json.dumps(pin)}", "", "[tls]", 'folder = "tls"']
+    if plan.key.store != "file":
+        pin_of = plan.key.pin.model_dump(exclude_none=True) if plan.key.pin is not None else {}
+        source = ", ".join(f"{name} = {json.dumps(value)}" for name, value in pin_of.items())
+        named = {"module": plan.key.module, "token": plan.key.token, "label": plan.key.label}
+        lines += ["", "[key]", f'store = "{plan.key.store}"']
+        lines += [*(f"{name} = {json.dumps(value)}" for name, value in named.items()), f"pin = {{{source}}}"]
+    if plan.guard is not None:
+        lines += ["", "[guard]", f"path = {json.dumps(str(plan.guard.absolute()))}"]
     for chip_class, _ in plan.chips:
         lines += ["", "[[chips]]", f"class = {json.dumps(chip_class)}"]
         if chip_class in plan.serials:

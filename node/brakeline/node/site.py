@@ -2,8 +2,9 @@
 
 ``sign_and_spool`` is the whole rule, in this order: position from the journal; the statement built for exactly that
 position; admission run on it (the same pure function the verifiers run), so that what would be refused is never
-signed; the payload reserved, durably; signed; the envelope put into the outbox, durably. A crash anywhere leaves
-either nothing, or a reserved payload that :meth:`Site.recover` signs again, byte for byte.
+signed; the payload reserved, durably; the guard's consent, durable too, apart from the journal; signed; the envelope
+put into the outbox, durably. A crash anywhere leaves either nothing, or a reserved payload that :meth:`Site.recover`
+signs again, byte for byte. A site that is *held* signs nothing: its position is in doubt, or its key is not enrolled.
 
 A library as much as the service's core: nothing here needs a network or a running loop. The clock is passed in.
 """
@@ -20,6 +21,7 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
 from brakeline.node.books import Books, ChipBook, book, since
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
+from brakeline.node.keys.guard import Guard, LastSigned
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
@@ -63,17 +65,51 @@ class Site:
     """One site's voice. Not for use from several threads."""
 
     def __init__(
-        self, name: str, document: TreatyDocument, journal: Journal, signer: Signer, now_ms: Callable[[], int]
+        self,
+        name: str,
+        document: TreatyDocument,
+        journal: Journal,
+        signer: Signer,
+        now_ms: Callable[[], int],
+        guard: Guard | None = None,
+        held: str = "",
     ) -> None:
-        """Take up the chain where the journal left it; signs again what was reserved but not signed before a crash."""
+        """Take up the chain where the journal left it; signs again what was reserved but not signed before a crash.
+
+        *guard*: consents to every signature. *held*: why nothing may be signed for now, empty where all is well.
+        """
         self.name, self.document, self.journal = name, document, journal
-        self._signer, self._now_ms = signer, now_ms
-        self._keyid = VKey(name, TYPE_STATEMENT, signer.public_key).keyid
+        self._signer, self._now_ms, self._guard, self._held = signer, now_ms, guard, held
+        self.keyid = VKey(name, TYPE_STATEMENT, signer.public_key).keyid
         self.register = Register(document)
         self._inventories: list[Holding] = []
         self._count = 0
         for outgoing in journal.envelopes():
             self._learn(parse_statement(Envelope.from_body(outgoing.body).payload))
+        if not held:
+            self.recover()
+
+    @property
+    def held(self) -> str:
+        """Why nothing may be signed now (a code), empty when everything may."""
+        return self._held
+
+    def hold(self, why: str) -> None:
+        """Sign nothing from now on."""
+        self._held = why
+
+    def release(self) -> None:
+        """Go on signing where the journal stands: all verifiers have confirmed it (GuardError ``guard-ahead``)."""
+        if self._guard is not None:
+            unsigned = self.journal.unsigned()
+            sequence, digest = self.journal.head()
+            at = LastSigned(sequence - 1, digest)
+            if unsigned:  # consent to those is asked for as they are signed
+                at = LastSigned(unsigned[0].sequence - 1, self.journal.digest_at(unsigned[0].sequence - 1))
+            last = self._guard.last(self.keyid)
+            if last is None or last.sequence < at.sequence:
+                self._guard.advance(self.name, self.keyid, at)
+        self._held = ""
         self.recover()
 
     def recover(self) -> list[Outgoing]:
@@ -94,9 +130,12 @@ class Site:
             claim: what the reservation settles besides the position (a booked period, an acknowledged order).
 
         Raises:
-            SiteError: admission would not take it (with admission's code), or the enrolment is missing.
+            SiteError: admission would not take it (with admission's code), or the enrolment is missing; ``site-held``.
+            GuardError: the record of what was signed last does not consent.
             JournalError: ``journal-claimed``, ``journal-io``: nothing was signed.
         """
+        self._check_held()
+        self.recover()  # a key store that did not answer the last time: nothing is signed past what it owes
         sequence, previous = self.journal.head()
         predicate = build(Position(self.name, sequence, previous, self.document.digest))
         payload = encode_statement(predicate, more_subjects)
@@ -242,14 +281,26 @@ class Site:
         return self.sign_and_spool(build, claim=Claim(period=period, rows=books.rows, booked=books.booked))
 
     def _check(self, item: Reserved) -> None:
-        unsigned = Envelope(item.payload, (RawSignature(self._keyid, bytes(64)),))
+        unsigned = Envelope(item.payload, (RawSignature(self.keyid, bytes(64)),))
         outcome = admit(self.register, unsigned, now_ms=self._now_ms(), verify=_not_signed_yet)
         if not isinstance(outcome, Admitted):
             raise _refused(outcome.code, outcome.message, outcome.expected, outcome.found, outcome.fix)
 
+    def _check_held(self) -> None:
+        if self._held:
+            raise SiteError(
+                code="site-held",
+                message="this node signs nothing for now",
+                expected="a position that is beyond doubt, and a key that is enrolled",
+                found=self._held,
+                fix="docs/operators.md, 'The node signs nothing'; `brakeline node key show` says what is awaited",
+            )
+
     def _sign(self, item: Reserved) -> Outgoing:
-        unsigned = Envelope(item.payload, (RawSignature(self._keyid, bytes(64)),))
-        envelope = Envelope(item.payload, (RawSignature(self._keyid, self._signer.sign(unsigned.pae())),))
+        if self._guard is not None:
+            self._guard.permit(self.name, self.keyid, LastSigned(item.sequence, item.digest))
+        unsigned = Envelope(item.payload, (RawSignature(self.keyid, bytes(64)),))
+        envelope = Envelope(item.payload, (RawSignature(self.keyid, self._signer.sign(unsigned.pae())),))
         statement = parse_statement(item.payload)
         outgoing = Outgoing(0, item.digest, statement.name, self.name, item.sequence, envelope.to_body())
         self.journal.signed(outgoing)

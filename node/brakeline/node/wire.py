@@ -62,9 +62,9 @@ def to_batch(envelopes: Iterable[Envelope]) -> pb.SubmitBatchRequest:
     return pb.SubmitBatchRequest(attestations=[to_attestation(envelope) for envelope in envelopes])
 
 
-def to_status() -> pb.GetStatusRequest:
-    """Return the question whether a verifier is there."""
-    return pb.GetStatusRequest()
+def to_status(author: str = "") -> pb.GetStatusRequest:
+    """Return the question whether a verifier is there, and with which statements its log ends the chain of *author*."""
+    return pb.GetStatusRequest(author=author)
 
 
 def from_status(response: pb.GetStatusResponse) -> str:
@@ -92,6 +92,20 @@ def from_full_status(response: pb.GetStatusResponse) -> Status:
     if not response.checkpoint:
         raise _malformed("checkpoint", "a signed note", "none")
     return Status(response.origin, response.checkpoint, response.treaty)
+
+
+def from_heads(response: pb.GetStatusResponse, origin: str, author: str) -> list[tuple[int, str]]:
+    """Return (sequence, digest) of every statement of *author* without a child in the log *origin*.
+
+    Raises:
+        WireError: ``wire-malformed``: another log answers, or about another author.
+    """
+    if response.origin != origin:
+        raise _malformed("origin", origin, ascii(response.origin[:80]))
+    heads = [(head.sequence, head.digest) for head in response.heads if head.author == author]
+    if len(heads) != len(response.heads) or any(sequence >= 2**63 for sequence, _ in heads):
+        raise _malformed("heads", f"heads of {author}", "others")
+    return heads
 
 
 def from_batch(response: pb.SubmitBatchResponse, count: int) -> list[Result]:

@@ -179,8 +179,10 @@ class _Builder:
         for lab in self._plan.labs:
             tls = self._out / "keys" / lab.name / "tls"
             self.issue(lab.name, tls)
-            node = NodePlan(lab.site, chips, {}, tls, effective_period=0)
             folder = self._out / "labs" / lab.name
+            node = NodePlan(
+                lab.site, chips, {}, tls, effective_period=0, guard=self._out / "guards" / f"{lab.name}.json"
+            )
             root = self._roots[lab.name]
             site = make_node(folder, node, self.signed, document.digest, root, passphrase=None, now_ms=self._now_ms)
             site.journal.close()

@@ -58,7 +58,7 @@ class ClumsySite(Site):
     def sign_usage(self, usage: Usage) -> Envelope:
         """Sign books beside the journal, which exists to make exactly this impossible."""
         payload = encode_statement(usage)
-        signature = RawSignature(self._keyid, self._key.sign(pae(payload)))
+        signature = RawSignature(self.keyid, self._key.sign(pae(payload)))
         return Envelope(payload, (signature,))
 
     def book_period(
