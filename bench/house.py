@@ -78,7 +78,7 @@ def build(folder: Path) -> House:
     document = _document(keys["log_key"], keys["witness_key"], now - DAYS * 86_400_000)
     signers = [signer(name) for name in (*PARTIES, *LABS, METER)]
     signers += [keyfile.read_signer(directory / "keys" / f"{name}.pem", None) for name in ("log", "witness")]
-    data = _sign(document, signers).to_dsse_json()
+    data = sign_treaty(document, signers).to_dsse_json()
     (folder / "treaty.dsse.json").write_bytes(data)
     install_treaty(directory, data, document.digest)
     with (directory / "verifier.toml").open("a") as file:
@@ -113,16 +113,22 @@ def _document(log_key: str, witness_key: str, start_ms: int) -> TreatyDocument:
             terms.VerifierAddress(VERIFIER, PARTIES[0], log_key, witness_key, "http://127.0.0.1:1", "127.0.0.1:1")
         ],
     )
-    text = terms.render(cast, start_ms)
-    # A line that nobody passes and a deadline that is far: accounting is measured, not the writing of findings.
+    return load_toml(far_terms(terms.render(cast, start_ms))).require()
+
+
+def far_terms(text: str) -> str:
+    """Return the testnet's terms with a line that nobody passes and a deadline that is far: accounting is measured, and
+    not the writing of findings.
+    """
     for pattern, new in ((r'^flop = ".*"', f'flop = "1{"0" * 30}"'), (r"^report_ms = [0-9_]+", REPORT)):
         text, count = re.subn(pattern, new, text, flags=re.MULTILINE)
         if not count:
             raise RuntimeError(f"the testnet's terms have changed: nothing like {pattern!r} to replace")
-    return load_toml(text).require()
+    return text
 
 
-def _sign(document: TreatyDocument, signers: Sequence[Signer]) -> Envelope:
+def sign_treaty(document: TreatyDocument, signers: Sequence[Signer]) -> Envelope:
+    """Return the treaty statement, signed by *signers*."""
     payload = encode_statement(document)
     envelope: Envelope | None = None
     for key in signers:

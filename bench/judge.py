@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.explorer.worlds.honest import honest
@@ -103,7 +103,7 @@ def _digest(*words: object) -> str:
 
 def _like(pattern: Statement, *, digest: tuple[object, ...], **changes: object) -> Statement:
     predicate = pattern.predicate.model_copy(update=changes)
-    return replace(pattern, digest=_digest(*digest), predicate=predicate)
+    return Statement(_digest(*digest), pattern.name, predicate, pattern.subject)
 
 
 def judge(size: int) -> Measured:

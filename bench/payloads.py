@@ -55,6 +55,11 @@ class SiteChain:
         self._root, self._key = signer(lab), signer(self.site)
         self._sequence, self._previous, self._inventory, self._period = 0, ZERO_DIGEST, ZERO_DIGEST, 0
 
+    @property
+    def inventory(self) -> str:
+        """Digest of the site's inventory."""
+        return self._inventory
+
     def opening(self) -> list[Envelope]:
         """Return the enrolment and the inventory."""
         root_position: JsonObject = {

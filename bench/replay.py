@@ -14,6 +14,7 @@ from pathlib import Path
 
 from brakeline.audit.replay import audit_sources
 from brakeline.audit.report import LogState
+from brakeline.ledger import collector
 
 from bench import denominator
 from bench.denominator import Beside
@@ -47,6 +48,7 @@ def _both(log: Path, house: House) -> tuple[int, float]:
 
 def _audit(what: tuple[str, Path, str]) -> tuple[int, float]:
     log, treaty, pin = what
+    collector.settle()  # as the command does
     began = time.perf_counter()
     report = audit_sources([log], treaty, pin, as_of_ms=None, paranoid=False)
     seconds = time.perf_counter() - began

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import cast
 
 from brakeline.ledger.ed25519 import SeedSigner, Signer
@@ -326,7 +325,7 @@ def order(
 
 def read(item: Envelope) -> Statement:
     """Return the statement in an envelope."""
-    return replace(parse_statement(item.payload), signed_by=tuple(keyid for keyid, _ in item.signatures))
+    return parse_statement(item.payload).signed(tuple(keyid for keyid, _ in item.signatures))
 
 
 def json_lines(value: JsonValue) -> list[JsonObject]:

@@ -82,7 +82,9 @@ def replay(
     4 reproduced, but something could not be checked, is missing or is stale. Where several apply: 3 before 2, 1, 4.
     """
     from brakeline.audit.replay import audit_sources
+    from brakeline.ledger import collector
 
+    collector.settle()
     as_of_ms = None if as_of is None else parse_instant(as_of)
     bundles: list[Bundle] = []
     details: list[Detail] = []

@@ -21,7 +21,7 @@ here does I/O; the caller passes its clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -48,8 +48,8 @@ from brakeline.treaty.statements import (
     Evidence,
     Order,
     PartyPredicate,
+    Predicate,
     Statement,
-    Usage,
     parse_statement,
 )
 
@@ -155,6 +155,8 @@ An enrolment that begins a key carries that key's signature besides; statements 
 
 def said(statement: Statement) -> str:
     """Return the key of :data:`ROLES` for *statement*: the predicate's name, of evidence with its kind."""
+    if statement.name != "evidence":
+        return statement.name
     predicate = statement.predicate
     if isinstance(predicate, Evidence | Capacity | Shipment | Inspection):
         return f"{statement.name}:{predicate.kind}"
@@ -203,17 +205,22 @@ def authenticate(register: Register, envelope: Envelope, *, verify: Verify = ed2
         statement = parse_statement(envelope.payload)
     except BrakelineError as error:
         return Refused(error.code, error.message, error.expected, error.found, error.fix)
-    predicate = statement.predicate
-    if isinstance(predicate, TreatyDocument):
-        return _admit_treaty(register, envelope, statement, verify)
+    placed = statement.placed
+    if placed is None:
+        predicate = statement.predicate
+        if isinstance(predicate, TreatyDocument):
+            return _admit_treaty(register, envelope, statement, verify)
+        treaty = predicate.treaty
+    else:
+        treaty = placed.treaty
     problem = (
-        _check_treaty(register, predicate.treaty)
+        _check_treaty(register, treaty)
         or _check_signers(register, envelope, statement, signed, verify)
         or _check_terms(register, statement)
     )
     if problem is not None:
         return problem
-    return Admitted(replace(statement, signed_by=tuple(holder.key.keyid for holder in signed)))
+    return Admitted(statement.signed(tuple([holder.key.keyid for holder in signed])))
 
 
 def check_treaty_statement(
@@ -284,14 +291,14 @@ def _check_signers(
     register: Register, envelope: Envelope, statement: Statement, signed: list[Holder], verify: Verify
 ) -> NotYet | Refused | None:
     """Compare who signed with who must sign (ROLES); no signature too few, none too many."""
-    predicate = statement.predicate
     role = ROLES.get(said(statement))
     if role is None:
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
-    if isinstance(predicate, Order | Authorisation | Determination | Withdrawal):
-        return _check_party_signers(register, envelope, predicate, signed)
-    authored = statement.authored
+    authored = statement.placed
     if authored is None:
+        predicate = statement.predicate
+        if isinstance(predicate, Order | Authorisation | Determination | Withdrawal):
+            return _check_party_signers(register, envelope, predicate, signed)
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
     owner = next((h for h in signed if h.name == authored.author), None)
     if owner is None and role is Role.SITE and all(h.role is Role.SITE for h in signed):
@@ -317,8 +324,8 @@ def _check_signers(
             expected=f"{statement.name}: {role}",
             found=f"{owner.role} {owner.name}",
         )
-    if isinstance(predicate, Enrolment):
-        return _check_enrolment(register, envelope, predicate, owner, verify)
+    if statement.name == "enrolment" and isinstance(enrolment := statement.predicate, Enrolment):
+        return _check_enrolment(register, envelope, enrolment, owner, verify)
     if len(envelope.signatures) != 1:
         return Refused(
             Code.SIGNER_NOT_ALLOWED,
@@ -415,29 +422,58 @@ def _check_end(envelope: Envelope, root: Holder) -> Refused | None:
     )
 
 
-ON_GRID = Usage | Evidence | Capacity | Shipment | Inspection
-"""Predicates that speak of one whole period of the treaty's grid, which must be over."""
+ON_GRID = Evidence | Capacity | Shipment | Inspection
+"""Predicates that, as books do, speak of one whole period of the treaty's grid, which must be over."""
 
 
 def _check_terms(register: Register, statement: Statement) -> Refused | None:
     """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
-    predicate = statement.predicate
-    document = register.document
-    if isinstance(predicate, ON_GRID) and document.grid.index_of(predicate.start, predicate.end) is None:
+    usage = statement.usage
+    if usage is None:
+        refused = _check_parts(register, statement.predicate)
+    else:
+        refused = _check_grid(register, usage.start, usage.end) or _check_lines(register, len(usage.lines))
+    authored = statement.placed
+    if refused is None and authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
         return Refused(
-            Code.OFF_GRID,
-            "the period is not one of the treaty's grid",
-            expected=f"{document.grid.start} + k x {document.grid.period} ms",
-            found=f"[{predicate.start}, {predicate.end})",
+            Code.CHAIN_MALFORMED,
+            "the first statement of a chain has sequence 0 and 64 zeros as previous, and no other has",
+            found=f"sequence {authored.sequence}, previous {authored.previous}",
         )
-    if isinstance(predicate, Usage) and len(predicate.lines) > document.limits.line_count:
-        return Refused(
-            Code.TOO_MANY_LINES,
-            "the books have more lines than the treaty allows",
-            expected=f"at most {document.limits.line_count}",
-            found=str(len(predicate.lines)),
-            fix="merge small workloads into one line",
-        )
+    return refused
+
+
+def _check_grid(register: Register, start: int, end: int) -> Refused | None:
+    grid = register.document.grid
+    if grid.index_from(start, end) is not None:
+        return None
+    return Refused(
+        Code.OFF_GRID,
+        "the period is not one of the treaty's grid",
+        expected=f"{grid.start} + k x {grid.period} ms",
+        found=f"[{start}, {end})",
+    )
+
+
+def _check_lines(register: Register, lines: int) -> Refused | None:
+    most = register.document.limits.line_count
+    if lines <= most:
+        return None
+    return Refused(
+        Code.TOO_MANY_LINES,
+        "the books have more lines than the treaty allows",
+        expected=f"at most {most}",
+        found=str(lines),
+        fix="merge small workloads into one line",
+    )
+
+
+def _check_parts(register: Register, predicate: Predicate) -> Refused | None:
+    """What a predicate other than books says of periods and orders."""
+    if isinstance(predicate, ON_GRID):
+        refused = _check_grid(register, predicate.start.value, predicate.end.value)
+        if refused is not None:
+            return refused
     if isinstance(predicate, Authorisation) and not predicate.effective_period < predicate.expiry_period:
         return Refused(
             Code.ORDER_PERIODS,
@@ -447,22 +483,18 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
         )
     if isinstance(predicate, Order):
         try:
-            check_order(document, predicate)
+            check_order(register.document, predicate)
         except StatementError as error:
             return Refused(error.code, error.message, error.expected, error.found, error.fix)
-    authored = statement.authored
-    if authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
-        return Refused(
-            Code.CHAIN_MALFORMED,
-            "the first statement of a chain has sequence 0 and 64 zeros as previous, and no other has",
-            found=f"sequence {authored.sequence}, previous {authored.previous}",
-        )
     return None
 
 
 def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYet | None:
-    predicate = statement.predicate
-    if isinstance(predicate, ON_GRID):
+    usage = statement.usage
+    predicate = None if usage is not None else statement.predicate
+    if usage is not None:
+        latest = usage.end
+    elif isinstance(predicate, ON_GRID):
         latest = predicate.end.value
     elif isinstance(predicate, Acknowledgement):
         latest = max(predicate.seen_at.value, predicate.stopped_at.value)
@@ -481,7 +513,7 @@ def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYe
 
 
 def _check_chain(register: Register, statement: Statement, from_peer: bool) -> NotYet | Refused | None:
-    authored = statement.authored
+    authored = statement.placed
     if authored is None:
         return None
     if authored.sequence and not register.holds(authored.author, authored.sequence - 1, authored.previous):

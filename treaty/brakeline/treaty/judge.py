@@ -99,7 +99,7 @@ class LogJudge:
         said = self._reader.said(statement, self._board.branches.add(statement))
         for rule in self._rules:
             rule.add(said)
-        correction = statement.predicate
+        correction = said.predicate
         if said.books is not None and self._board.versions.superseded(said.books.slot):
             self._supersede(said.books.slot)
         elif isinstance(correction, Correction):

@@ -263,8 +263,12 @@ class Grid:
 
     def index_of(self, start: InstantMs, end: InstantMs) -> int | None:
         """Return the period whose bounds are exactly [start, end), or None when they are not on the grid."""
-        index, rest = divmod(start.value - self.start.value, self.period.value)
-        if rest or index < 0 or end.value - start.value != self.period.value:
+        return self.index_from(start.value, end.value)
+
+    def index_from(self, start_ms: int, end_ms: int) -> int | None:
+        """Return what :meth:`index_of` does, of instants in Unix milliseconds."""
+        index, rest = divmod(start_ms - self.start.value, self.period.value)
+        if rest or index < 0 or end_ms - start_ms != self.period.value:
             return None
         return index
 

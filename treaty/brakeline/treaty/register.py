@@ -70,7 +70,7 @@ class Register:
 
     def index_of(self, statement: Statement) -> int | None:
         """Return the log index of a statement this prefix holds, else None."""
-        authored = statement.authored
+        authored = statement.placed
         if authored is None:
             return self.find_unchained(statement.digest)
         return self.find_position(authored.author, authored.sequence, statement.digest)
@@ -111,7 +111,7 @@ class Register:
 
     def record(self, statement: Statement, index: int) -> None:
         """Take a statement that was admitted, and appended at *index*, into the prefix."""
-        authored = statement.authored
+        authored = statement.placed
         if authored is None:
             self._unchained[statement.digest] = index
             return

@@ -16,11 +16,11 @@ and what the log rules keep. Pure: ``root_at`` is the caller's, the clock of adm
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple
 
 from brakeline.ledger import ed25519
@@ -40,7 +40,6 @@ from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.rules.lineage import Shown
-from brakeline.treaty.rules.peak_exceeded import flop_of
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.spotcheck.challenge import Challenger, Drawn, parse_challenge
 from brakeline.treaty.statements import (
@@ -51,8 +50,8 @@ from brakeline.treaty.statements import (
     Inventory,
     Order,
     Statement,
-    Usage,
 )
+from brakeline.treaty.usage import ReadUsage
 
 RootAt = Callable[[int], bytes]
 """The root this log had at a size, from verified tiles."""
@@ -403,16 +402,18 @@ class LogReplay:
 def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int) -> None:
     """Add what *statement*, which arrived at *received_at_ms*, shows to *facts*."""
     facts.arrivals[bytes.fromhex(statement.digest)] = received_at_ms
+    usage = statement.usage
+    if usage is not None:
+        period = document.grid.index_from(usage.start, usage.end)
+        if period is not None:  # the grid was checked at admission
+            books = Books(statement.digest, received_at_ms, _work(usage))
+            facts.books.setdefault((usage.author, period), []).append(books)
+        return
     match statement.predicate:
         case Enrolment(action="begin" | "replace") as said:
             _least(facts.enrolled, said.site, said.effective_period)
         case Inventory() as said:
             _least(facts.holding, said.author, said.effective_period)
-        case Usage() as said:
-            period = document.grid.index_of(said.start, said.end)
-            if period is not None:  # the grid was checked at admission
-                books = Books(statement.digest, received_at_ms, _work(said))
-                facts.books.setdefault((said.author, period), []).append(books)
         case Correction() as said:
             facts.corrected.add((said.author, said.period, said.corrects))
         case Order() as said:
@@ -434,18 +435,10 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
             pass
 
 
-def _work(usage: Usage) -> tuple[Work, ...]:
+def _work(usage: ReadUsage) -> tuple[Work, ...]:
     """Return the lines with chip time or FLOP."""
-    lines = (
-        Work(
-            sys.intern(line.workload),
-            line.activity,
-            tuple((sys.intern(time.chip_class), time.value.value) for time in line.chip_ms),
-            None if line.flop_hardware is None and line.flop_model is None else flop_of(line),
-        )
-        for line in usage.lines
-    )
-    return tuple(work for work in lines if work.flop or work.total_ms)
+    lines = [Work(intern(line.workload), line.activity, line.chips, line.flop) for line in usage.lines]
+    return tuple([work for work in lines if work.flop or work.total_ms])
 
 
 def _least(table: dict[str, int], key: str, value: int) -> None:

@@ -19,8 +19,7 @@ Predicates of this version are the keys of ``PREDICATES``; the models that are n
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, Self, TypeAlias, cast
+from typing import Annotated, Literal, Protocol, Self, TypeAlias, cast
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
@@ -58,13 +57,12 @@ from brakeline.treaty.parts import Text as Text
 from brakeline.treaty.quantities import Flop, InstantMs, Joules, Tokens
 from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical, parse_object
 from brakeline.treaty.terms import ChipClassName, Ratio
+from brakeline.treaty.usage import MAX_LINES as MAX_LINES
+from brakeline.treaty.usage import STATEMENT_TYPE as STATEMENT_TYPE
+from brakeline.treaty.usage import ReadUsage, read_usage
 from pydantic import BaseModel, Field, StrictBool, StrictStr, ValidationError, model_validator
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_PREFIX = "https://brakeline.example/"
-MAX_LINES = 256
-"""Lines of one usage statement, whatever a treaty says; a treaty's own ``line_count`` is lower."""
-
 
 VKeyText: TypeAlias = Annotated[StrictStr, Field(max_length=400)]
 """A statement vkey as text; what it must be is checked where it is used."""
@@ -326,29 +324,124 @@ _NAME_OF: dict[type[object], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+class Placed(Protocol):
+    """Whose statement, where in its author's chain, and under which version of the treaty."""
+
+    @property
+    def author(self) -> str:
+        """The author's name."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Its place in the chain, from 0."""
+        ...
+
+    @property
+    def previous(self) -> str:
+        """Digest of its parent, or 64 zeros."""
+        ...
+
+    @property
+    def treaty(self) -> str:
+        """Digest of the version it is made under."""
+        ...
+
+
 class Statement:
-    """A payload that was read strictly.
+    """A payload that was read strictly; never changed once it was made.
+
+    Two statements that say the same are equal, whoever signed them. Books that the fast reader took are rows
+    (:attr:`usage`); their models are made when somebody asks for :attr:`predicate` or :attr:`subject`.
 
     Attributes:
         digest: lowercase hex SHA-256 of the payload.
         name: the predicate's name ("usage").
-        predicate: the model.
-        subject: at least one.
         signed_by: ids of the keys that signed it, as far as admission knew them; empty where nobody looked. Not part
-            of what it says: two statements that say the same are equal.
+            of what it says.
     """
 
-    digest: str
-    name: str
-    predicate: Predicate
-    subject: tuple[Subject, ...]
-    signed_by: tuple[str, ...] = field(default=(), compare=False)
+    __slots__ = ("_payload", "_predicate", "_subject", "_usage", "digest", "name", "signed_by")
+
+    def __init__(
+        self,
+        digest: str,
+        name: str,
+        predicate: Predicate,
+        subject: tuple[Subject, ...],
+        signed_by: tuple[str, ...] = (),
+    ) -> None:
+        """Take what the models read."""
+        self.digest, self.name, self.signed_by = digest, name, signed_by
+        self._predicate: Predicate | None = predicate
+        self._subject = subject
+        self._usage: ReadUsage | None = None
+        self._payload = b""
+
+    @classmethod
+    def of_books(cls, payload: bytes, usage: ReadUsage) -> Statement:
+        """Return the statement of a *payload* that the fast reader took."""
+        made = cls.__new__(cls)
+        made.digest, made.name, made.signed_by = hashlib.sha256(payload).hexdigest(), "usage", ()
+        made._predicate, made._subject, made._usage, made._payload = None, (), usage, payload
+        return made
+
+    def signed(self, keyids: tuple[str, ...]) -> Statement:
+        """Return the same statement, signed by *keyids*."""
+        if self._predicate is not None:
+            return Statement(self.digest, self.name, self._predicate, self._subject, keyids)
+        made = Statement.__new__(Statement)
+        made.digest, made.name, made.signed_by = self.digest, self.name, keyids
+        made._predicate, made._subject, made._usage, made._payload = None, (), self._usage, self._payload
+        return made
+
+    @property
+    def predicate(self) -> Predicate:
+        """The model."""
+        return self._whole()
+
+    @property
+    def subject(self) -> tuple[Subject, ...]:
+        """At least one."""
+        self._whole()
+        return self._subject
+
+    @property
+    def usage(self) -> ReadUsage | None:
+        """The books as rows, when it is a usage statement."""
+        if self._usage is None and isinstance(self._predicate, Usage):
+            self._usage = ReadUsage.of(self._predicate)
+        return self._usage
+
+    @property
+    def placed(self) -> Placed | None:
+        """Author and place in the chain, when it has them."""
+        return self.authored if self._usage is None else self._usage
 
     @property
     def authored(self) -> AuthoredPredicate | None:
         """The predicate when it has an author and a chain position, else None."""
-        return self.predicate if isinstance(self.predicate, Authored) else None
+        predicate = self._whole()
+        return predicate if isinstance(predicate, Authored) else None
+
+    def _whole(self) -> Predicate:
+        if self._predicate is None:
+            whole = _parse(self._payload)
+            self._predicate, self._subject = whole._predicate, whole._subject
+        assert self._predicate is not None
+        return self._predicate
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Statement):
+            return NotImplemented
+        mine, its = (self.digest, self.name), (other.digest, other.name)
+        return mine == its and self.predicate == other.predicate and self.subject == other.subject
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.name))
+
+    def __repr__(self) -> str:
+        return f"Statement({self.name} {self.digest})"
 
 
 def parse_statement(payload: bytes) -> Statement:
@@ -359,6 +452,12 @@ def parse_statement(payload: bytes) -> Statement:
             ``statement-schema``, ``statement-subject``.
         JsonError: ``json-*``.
     """
+    usage = read_usage(payload)
+    return _parse(payload) if usage is None else Statement.of_books(payload, usage)
+
+
+def _parse(payload: bytes) -> Statement:
+    """Read a payload of any predicate by its model."""
     value = parse_object(payload)
     if value.keys() != {"_type", "predicate", "predicateType", "subject"}:
         raise StatementError(

@@ -43,7 +43,7 @@ class AutonomyTripwire:
 
     def add(self, said: Said) -> None:
         """Hold a declaration against the lines, and against others for its period."""
-        declared, digest = said.statement.predicate, said.statement.digest
+        declared, digest = said.predicate, said.statement.digest
         if not isinstance(declared, Autonomy):
             return
         figures = _figures(declared)

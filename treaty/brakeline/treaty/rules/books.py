@@ -15,16 +15,16 @@ A class that the treaty does not name has no peak and draws nothing, so any figu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from brakeline.treaty.counting import Precision, Purpose
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.names import lab_of
-from brakeline.treaty.quantities import Flop, Joules, Tokens
 from brakeline.treaty.rules.branches import Touched
 from brakeline.treaty.rules.versions import Slot, Versions
-from brakeline.treaty.statements import Activity, Statement, Usage, UsageLine
+from brakeline.treaty.statements import Activity, Predicate, Statement
+from brakeline.treaty.usage import ReadLine, ReadUsage
 
 MILLI = 1000
 """Milli-FLOP in a FLOP, millijoules in a joule, milliseconds in a second."""
@@ -40,8 +40,7 @@ class Rates(NamedTuple):
     idle: int
 
 
-@dataclass(frozen=True, slots=True)
-class BookLine:
+class BookLine(NamedTuple):
     """One line. A figure that its author left out is None: unknown, which is not nothing.
 
     Attributes:
@@ -51,6 +50,8 @@ class BookLine:
         peak_mflop, idle_mj, board_mj: see the module's docstring.
         hardware, model: FLOP by the two methods of counting.
         flop: the larger of both that are known, None when neither is.
+        parents, model_out, code, data: digests, as booked.
+        purpose, precision: as booked.
     """
 
     number: int
@@ -66,7 +67,12 @@ class BookLine:
     flop: int | None
     tokens: int | None
     joules: int | None
-    source: UsageLine
+    parents: tuple[str, ...] | None
+    model_out: str | None
+    code: str | None
+    data: str | None
+    purpose: Purpose | None
+    precision: Precision | None
 
 
 class Books:
@@ -84,17 +90,17 @@ class Books:
         lines: in the statement's order.
     """
 
-    def __init__(self, statement: Statement, usage: Usage, slot: Slot, lines: tuple[BookLine, ...]) -> None:
+    def __init__(self, digest: str, usage: ReadUsage, slot: Slot, lines: tuple[BookLine, ...]) -> None:
         """Take what :class:`BookReader` read."""
-        self.digest = statement.digest
+        self.digest = digest
         self.slot = slot
         self.site = usage.author
         self.lab = lab_of(usage.author)
         self.period = slot.period
         self.sequence = usage.sequence
-        self.length_ms = usage.end.value - usage.start.value
+        self.length_ms = usage.end - usage.start
         self.inventory = usage.inventory
-        self.table_root, self.table_rows = bytes.fromhex(usage.table.root), usage.table.rows
+        self.table_root, self.table_rows = bytes.fromhex(usage.table_root), usage.table_rows
         self.lines = lines
 
     @cached_property
@@ -109,11 +115,13 @@ class Said(NamedTuple):
     Attributes:
         statement: itself.
         books: the books in it, when it is a usage statement.
+        predicate: what any other statement says; None of books.
         touched: what revocations disown more since it came.
     """
 
     statement: Statement
     books: Books | None
+    predicate: Predicate | None
     touched: Sequence[Touched] = ()
 
 
@@ -131,48 +139,48 @@ class BookReader:
 
     def said(self, statement: Statement, touched: Sequence[Touched] = ()) -> Said:
         """Return *statement* with the books in it, and the revocations it *touched*."""
-        return Said(statement, self.read(statement), touched)
+        books = self.read(statement)
+        return Said(statement, books, None if books is not None else statement.predicate, touched)
 
     def read(self, statement: Statement) -> Books | None:
         """Return the books in *statement*; None when it is no usage statement of a period of the grid."""
-        usage = statement.predicate
-        if not isinstance(usage, Usage):
+        usage = statement.usage
+        if usage is None:
             return None
-        period = self._grid.index_of(usage.start, usage.end)
+        period = self._grid.index_from(usage.start, usage.end)
         if period is None:  # refused at admission
             return None
-        lines = tuple(self._line(number, line) for number, line in enumerate(usage.lines))
-        return Books(statement, usage, self._versions.number(usage.author, period, statement.digest), lines)
+        lines = tuple([self._line(number, line) for number, line in enumerate(usage.lines)])
+        slot = self._versions.number(usage.author, period, statement.digest)
+        return Books(statement.digest, usage, slot, lines)
 
-    def _line(self, number: int, line: UsageLine) -> BookLine:
-        chips = tuple((time.chip_class, time.value.value) for time in line.chip_ms)
+    def _line(self, number: int, line: ReadLine) -> BookLine:
         total = peak = board = idle = 0
-        for chip_class, ms in chips:
+        for chip_class, ms in line.chips:
             total += ms
             rates = self._rates.get(chip_class)
             if rates is not None:
                 peak += ms * rates.peak
                 board += ms * rates.board
                 idle += ms * rates.idle
-        hardware, model = known(line.flop_hardware), known(line.flop_model)
         return BookLine(
-            number=number,
-            workload=line.workload,
-            activity=line.activity,
-            chips=chips,
-            chip_ms=total,
-            peak_mflop=peak,
-            idle_mj=idle,
-            board_mj=board,
-            hardware=hardware,
-            model=model,
-            flop=model if hardware is None else hardware if model is None else max(hardware, model),
-            tokens=known(line.tokens),
-            joules=known(line.joules),
-            source=line,
+            number,
+            line.workload,
+            line.activity,
+            line.chips,
+            total,
+            peak,
+            idle,
+            board,
+            line.hardware,
+            line.model,
+            line.flop,
+            line.tokens,
+            line.joules,
+            line.parents,
+            line.model_out,
+            line.code,
+            line.data,
+            line.purpose,
+            line.precision,
         )
-
-
-def known(figure: Flop | Joules | Tokens | None) -> int | None:
-    """Return the number that *figure* states, None when its author does not say."""
-    return None if figure is None else figure.value

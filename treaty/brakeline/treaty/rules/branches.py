@@ -78,7 +78,7 @@ class Branches:
 
     def add(self, statement: Statement) -> list[Touched]:
         """Take an admitted statement in; return the revocations that disown more since."""
-        authored = statement.authored
+        authored = statement.placed
         if authored is None:
             return []
         keyid = statement.signed_by[0] if statement.signed_by else ""
@@ -87,9 +87,8 @@ class Branches:
             authored.sequence, Node(digest, bytes.fromhex(authored.previous), self._number(keyid))
         )
         touched: list[Touched] = []
-        if isinstance(authored, Enrolment) and authored.honours is not None:
+        if isinstance(authored, Enrolment) and (last := authored.honours) is not None:
             ended = VKey.parse(authored.replaced or authored.key).keyid
-            last = authored.honours
             made = Revocation(statement.digest, authored.site, ended, last.sequence, bytes.fromhex(last.digest))
             self._revocations[authored.site].append(made)
             touched += self._judge(made)

@@ -66,7 +66,7 @@ class Contradiction:
 
     def add(self, said: Said) -> None:
         """Take in evidence, or what it may contradict."""
-        predicate, digest = said.statement.predicate, said.statement.digest
+        predicate, digest = said.predicate, said.statement.digest
         if said.books is not None:
             lines = said.books.lines
             known = [line.joules for line in lines if line.joules is not None]

@@ -30,7 +30,7 @@ class Counted:
 
     def counts(self, line: BookLine, activities: Collection[str]) -> bool:
         """Say whether *line* counts under a threshold on *activities*."""
-        purpose, active = line.source.purpose, line.activity in activities
+        purpose, active = line.purpose, line.activity in activities
         if purpose is None:
             return active
         return purpose not in self.profile.leaves_out and (active or purpose in self.profile.counts)
@@ -39,7 +39,7 @@ class Counted:
         """Return what *line* counts for; None when it states no FLOP and nothing is presumed."""
         if line.flop is None and not self._presumed:
             return None
-        flop, precision = line.flop or 0, line.source.precision
+        flop, precision = line.flop or 0, line.precision
         if self.profile.larger_of_fp16 and precision is not None:
             flop = max(flop, fp16_equivalent(Flop(flop), precision).value)
         return max(flop, line.peak_mflop * self._presumed // (MILLI * PERMILLE))

@@ -60,7 +60,7 @@ class EnergyGap:
 
     def add(self, said: Said) -> None:
         """Take a figure in, and carry the sum on from its period."""
-        evidence, books = said.statement.predicate, said.books
+        evidence, books = said.predicate, said.books
         if books is not None:
             self._site(books.site).attested.put(books.slot, (sum(line.joules or 0 for line in books.lines),))
             self._judge(books.site, books.period)

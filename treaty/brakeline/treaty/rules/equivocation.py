@@ -30,7 +30,7 @@ class Equivocation:
 
     def add(self, said: Said) -> None:
         """Look for siblings of what was *said*, and again at known ones of a site whose key ended."""
-        authored = said.statement.authored
+        authored = said.statement.placed
         if authored is None:
             return
         self._judge(authored.author, authored.sequence, authored.previous)

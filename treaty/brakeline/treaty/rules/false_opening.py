@@ -53,7 +53,7 @@ class FalseOpening:
 
     def add(self, said: Said) -> None:
         """Take in books, or hold an opening against them."""
-        predicate, books = said.statement.predicate, said.books
+        predicate, books = said.predicate, said.books
         if books is not None:
             kept = self._committed.get(books.site)
             if kept is None:

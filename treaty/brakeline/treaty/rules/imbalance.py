@@ -54,7 +54,7 @@ class Imbalance:
 
     def add(self, said: Said) -> None:
         """Weigh books against the inventory they cite."""
-        predicate, books = said.statement.predicate, said.books
+        predicate, books = said.predicate, said.books
         if isinstance(predicate, Inventory):
             chips = tally((item.chip_class, item.count) for item in predicate.chips)
             self._inventories[said.statement.digest] = _Held(predicate.author, predicate.effective_period, chips)

@@ -80,7 +80,7 @@ class InventoryContinuity:
 
     def add(self, said: Said) -> None:
         """Take in an inventory, a shipment, opened rows, or the passing of time in a site's books."""
-        predicate, digest, books = said.statement.predicate, said.statement.digest, said.books
+        predicate, digest, books = said.predicate, said.statement.digest, said.books
         if books is not None:
             if books.period > self._newest.get(books.site, -1):
                 self._newest[books.site] = books.period

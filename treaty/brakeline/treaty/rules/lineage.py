@@ -16,9 +16,36 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-from brakeline.treaty.statements import UsageLine
+
+class Named(Protocol):
+    """What a line of the books names."""
+
+    @property
+    def workload(self) -> str:
+        """As booked."""
+        ...
+
+    @property
+    def code(self) -> str | None:
+        """Digest of the code."""
+        ...
+
+    @property
+    def data(self) -> str | None:
+        """Digest of the data."""
+        ...
+
+    @property
+    def parents(self) -> tuple[str, ...] | None:
+        """Digests of the models it began from."""
+        ...
+
+    @property
+    def model_out(self) -> str | None:
+        """Digest of the model it made."""
+        ...
 
 
 @dataclass(slots=True)
@@ -86,7 +113,7 @@ class Lineages:
             run = self._above[run]
         return run
 
-    def place(self, lab: str, line: UsageLine) -> Placed:
+    def place(self, lab: str, line: Named) -> Placed:
         """Return the run of *line*, made or joined as the line says."""
         named: _Named = line.code, line.data, line.parents, line.model_out
         if self._last.get((lab, line.workload)) == named:  # most lines: they add nothing to what is known

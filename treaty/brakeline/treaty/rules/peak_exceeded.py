@@ -13,7 +13,6 @@ from __future__ import annotations
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board, make
 from brakeline.treaty.rules.books import MILLI, Said
-from brakeline.treaty.statements import UsageLine
 from brakeline.treaty.terms import RuleTerms
 
 
@@ -41,9 +40,3 @@ class PeakExceeded:
             }
             finding = make(self._terms, books.site, period=books.period, statements=[books.digest], figures=figures)
             self._board.put(("peak-exceeded", books.digest, line.number), finding, books=books.digest)
-
-
-def flop_of(line: UsageLine) -> int:
-    """Return the FLOP that *line* admits to: the larger of both counting methods, 0 where neither is known."""
-    hardware, model = line.flop_hardware, line.flop_model
-    return max(0 if hardware is None else hardware.value, 0 if model is None else model.value)

@@ -59,7 +59,7 @@ class ResumeMismatch:
 
     def add(self, said: Said) -> None:
         """Take in an order, what a site says of one, or books that show training."""
-        predicate = said.statement.predicate
+        predicate = said.predicate
         if isinstance(predicate, Order):
             self._take_order(said.statement.digest, predicate)
         elif isinstance(predicate, Acknowledgement):

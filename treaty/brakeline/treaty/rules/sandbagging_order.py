@@ -77,7 +77,7 @@ class SandbaggingOrder:
 
     def add(self, said: Said) -> None:
         """Take in what an evaluator says, or books that show what served."""
-        predicate, books = said.statement.predicate, said.books
+        predicate, books = said.predicate, said.books
         if books is not None:
             self._serve(books)
         elif isinstance(predicate, Evaluation):
@@ -134,7 +134,7 @@ class SandbaggingOrder:
         served: defaultdict[str, int] = defaultdict(int)
         for line in books.lines:
             if line.activity is Activity.INFERENCE:
-                models = line.source.parents or ()
+                models = line.parents or ()
                 if not models:
                     self._board.unknown(self._terms.rule, books.site, "model-absent")
                 for model in models:

@@ -60,7 +60,7 @@ class ThresholdRule:
 
     def add(self, said: Said) -> None:
         """Book every line to its run, then judge the runs it touched and what descends from them."""
-        books, authorised = said.books, said.statement.predicate
+        books, authorised = said.books, said.predicate
         if isinstance(authorised, Authorisation):
             for threshold in self._lines:
                 threshold.authorise(authorised)
@@ -71,7 +71,7 @@ class ThresholdRule:
         touched: set[int] = set()
         restructured: set[int] = set()
         for line in books.lines:
-            run, joined, changed = self._runs.place(books.lab, line.source)
+            run, joined, changed = self._runs.place(books.lab, line)
             if changed:
                 restructured.add(run)
                 for threshold in self._lines:

@@ -87,7 +87,7 @@ class UndeclaredRun:
 
     def add(self, said: Said) -> None:
         """Take in a declaration, or books."""
-        declared, books = said.statement.predicate, said.books
+        declared, books = said.predicate, said.books
         if isinstance(declared, Declaration) and declared.activity is Activity.TRAINING:
             run = self._run(declared.author, declared.workload)
             was = run.declared

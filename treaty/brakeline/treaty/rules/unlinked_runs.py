@@ -53,7 +53,7 @@ class UnlinkedRuns:
 
     def add(self, said: Said) -> None:
         """Take in a permission, or books."""
-        permitted = said.statement.predicate
+        permitted = said.predicate
         if isinstance(permitted, Authorisation):
             self._link((permitted.lab, permitted.workload))
         elif said.books is not None:
@@ -88,12 +88,11 @@ class UnlinkedRuns:
 
     def _relate(self, key: _Key, line: BookLine) -> None:
         """Note what a workload takes and makes."""
-        source = line.source
-        if source.model_out is not None and source.model_out not in self._makes[key]:
-            self._makes[key].add(source.model_out)
+        if line.model_out is not None and line.model_out not in self._makes[key]:
+            self._makes[key].add(line.model_out)
             if key in self._linked:
-                self._link_model(source.model_out)
-        for parent in source.parents or ():
+                self._link_model(line.model_out)
+        for parent in line.parents or ():
             self._takers[parent].add(key)
             if parent in self._linked_models:
                 self._link(key)

@@ -28,8 +28,9 @@ from brakeline.treaty.errors import StatementError
 from brakeline.treaty.logbody import Heartbeat
 from brakeline.treaty.parts import Count, Digest, HostName, Model, SiteName
 from brakeline.treaty.spotcheck.draw import MOST_ROWS, Beacon, drawn_rows, rows_to_draw, seed_of
-from brakeline.treaty.statements import Statement, Usage, to_json
+from brakeline.treaty.statements import Statement, to_json
 from brakeline.treaty.strictjson import canonical, parse_object
+from brakeline.treaty.usage import ReadUsage
 from pydantic import Field, ValidationError
 
 RULE = "unopened-challenge"
@@ -147,7 +148,7 @@ def parse_challenge(body: bytes) -> Challenge:
 class _Pending:
     """Books that wait for their beacon."""
 
-    usage: Usage
+    usage: ReadUsage
     digest: str
     index: int
     received_at_ms: int
@@ -170,8 +171,8 @@ class Challenger:
 
     def take(self, index: int, received_at_ms: int, statement: Statement) -> None:
         """Take the admitted statement at *index*."""
-        usage = statement.predicate
-        if self._slots and isinstance(usage, Usage) and 0 < usage.table.rows <= MOST_ROWS:
+        usage = statement.usage if self._slots else None
+        if usage is not None and 0 < usage.table_rows <= MOST_ROWS:
             self._pending.append(_Pending(usage, statement.digest, index, received_at_ms, self._known))
 
     def heartbeat(self, at_ms: int, heartbeat: Heartbeat) -> list[bytes]:
@@ -201,8 +202,8 @@ class Challenger:
         return sorted((self._body(item) for item in due), key=lambda body: hashlib.sha256(body).digest())
 
     def _body(self, item: _Pending) -> bytes:
-        period = self._document.grid.index_of(item.usage.start, item.usage.end)
-        rows = item.usage.table.rows
+        period = self._document.grid.index_from(item.usage.start, item.usage.end)
+        rows = item.usage.table_rows
         count = self._counts.get(rows)
         if count is None:
             count = self._counts[rows] = draws(self._document, rows, self._slots)
