@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import cast as typed
 
 import pytest
@@ -24,58 +25,63 @@ from hypothesis import strategies as st
 
 from tests.support import cast
 
+Values = st.SearchStrategy[JsonValue]
 TREATY = cast.document()
-HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
-NAME = st.from_regex(r"\A[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}\Z")
-FIGURE = st.integers(0, 10**40 - 1).map(str)
-TIME = st.fixed_dictionaries({"class": NAME, "value": FIGURE})
-LINE: st.SearchStrategy[object] = st.fixed_dictionaries(
+
+
+def record(members: dict[str, Values], optional: dict[str, Values] | None = None) -> Values:
+    """JSON objects with these members."""
+    return typed("Values", st.fixed_dictionaries(members, optional=optional or {}))
+
+
+def many(items: Values, least: int = 0, most: int = 3) -> Values:
+    """JSON lists."""
+    return typed("Values", st.lists(items, min_size=least, max_size=most))
+
+
+def one_of(words: type[StrEnum]) -> Values:
+    """Words of a closed list."""
+    return st.sampled_from([word.value for word in words])
+
+
+HEX: Values = st.text("0123456789abcdef", min_size=64, max_size=64)
+NAME: Values = st.from_regex(r"\A[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,20}\Z")
+FIGURE: Values = st.integers(0, 10**40 - 1).map(str)
+NUMBER: Values = st.integers(0, 2**53 - 1)
+TIME = record({"class": NAME, "value": FIGURE})
+LINE = record(
+    {"workload": NAME, "activity": one_of(Activity), "chip_ms": many(TIME, 1)},
     {
-        "workload": NAME,
-        "activity": st.sampled_from([item.value for item in Activity]),
-        "chip_ms": st.lists(TIME, min_size=1, max_size=3),
-    },
-    optional={
-        "flop_hardware": FIGURE,
-        "flop_model": FIGURE,
-        "tokens": FIGURE,
-        "joules": FIGURE,
-        "parents": st.lists(HEX, max_size=3),
-        "model_out": HEX,
-        "code": HEX,
-        "data": HEX,
-        "meter": st.fixed_dictionaries({"name": NAME, "digest": HEX}),
-        "purpose": st.sampled_from([item.value for item in Purpose]),
-        "precision": st.sampled_from([item.value for item in Precision]),
+        **dict.fromkeys(("flop_hardware", "flop_model", "tokens", "joules"), FIGURE),
+        **dict.fromkeys(("model_out", "code", "data"), HEX),
+        "parents": many(HEX),
+        "meter": record({"name": NAME, "digest": HEX}),
+        "purpose": one_of(Purpose),
+        "precision": one_of(Precision),
     },
 )
+SUBJECT = record({"name": st.text(" abc~", min_size=1, max_size=5), "digest": record({"sha256": HEX})})
 
 
 @st.composite
 def statements(draw: st.DrawFn) -> JsonObject:
     """Well-formed usage statements as JSON objects, with every member that there is."""
     inventory = draw(HEX)
-    number = st.integers(0, 2**53 - 1)
-    others: st.SearchStrategy[object] = st.fixed_dictionaries(
-        {"name": st.text(" abc~", min_size=1, max_size=5), "digest": st.fixed_dictionaries({"sha256": HEX})}
-    )
-    value = {
+    first: JsonValue = {"name": "inventory", "digest": {"sha256": inventory}}
+    predicate: JsonObject = {
+        "author": cast.SITE,
+        **{name: draw(NUMBER) for name in ("sequence", "start", "end")},
+        **{name: draw(HEX) for name in ("previous", "treaty")},
+        "inventory": inventory,
+        "table": {"root": draw(HEX), "rows": draw(NUMBER)},
+        "lines": draw(many(LINE, 1, 4)),
+    }
+    return {
         "_type": "https://in-toto.io/Statement/v1",
         "predicateType": "https://brakeline.example/usage/v1",
-        "subject": [{"name": "inventory", "digest": {"sha256": inventory}}, *draw(st.lists(others, max_size=2))],
-        "predicate": {
-            "author": cast.SITE,
-            "sequence": draw(number),
-            "previous": draw(HEX),
-            "treaty": draw(HEX),
-            "start": draw(number),
-            "end": draw(number),
-            "inventory": inventory,
-            "table": {"root": draw(HEX), "rows": draw(number)},
-            "lines": draw(st.lists(LINE, min_size=1, max_size=4)),
-        },
+        "subject": [first, *typed("list[JsonValue]", draw(many(SUBJECT, 0, 2)))],
+        "predicate": predicate,
     }
-    return typed("JsonObject", value)
 
 
 def agree(payload: bytes) -> bool:
