@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from brakeline.audit import html
@@ -21,7 +20,6 @@ from brakeline.audit.page import books, charts
 from brakeline.audit.page.first import accused
 from brakeline.audit.page.parts import esc
 from brakeline.audit.page.recompute import plain
-from brakeline.audit.replay import audit_sources
 from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Problem
 from brakeline.treaty.judge import LOG_RULES
 from brakeline.treaty.parts import Activity
@@ -29,7 +27,8 @@ from brakeline.treaty.remedies import REMEDIES, remedy
 from brakeline.treaty.rule_table import RULES
 from typer.testing import CliRunner
 
-from tests.audit.scenes import HOSTILE, Scene, eventful
+from tests.audit.conftest import Audited
+from tests.audit.scenes import HOSTILE
 from tests.support import cast
 
 VOID = {"meta", "br"}
@@ -68,21 +67,6 @@ class Page(HTMLParser):
     @property
     def text(self) -> str:
         return re.sub(r"\s+", " ", " ".join(self.words))
-
-
-class Audited(NamedTuple):
-    scene: Scene
-    report: AuditReport
-    detail: Detail
-    page: str
-
-
-@pytest.fixture(scope="module")
-def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
-    scene = eventful(tmp_path_factory.mktemp("eventful"))
-    told: list[Detail] = []
-    report = audit_sources(scene.logs, scene.treaty, scene.pin, tell=told.append)
-    return Audited(scene, report, told[0], html.render(report, told[0], command="brakeline audit replay LOGS"))
 
 
 def check_self_contained(page: str) -> Page:

@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from brakeline.audit import html
-from brakeline.audit.detail import Detail
-from brakeline.audit.replay import audit_sources
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
-from tests.audit.scenes import eventful
+from tests.audit.conftest import Audited
 from tests.support import cast
 
 CHROMIUM = os.environ.get("BRAKELINE_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -35,13 +32,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("report")
-    scene = eventful(root / "logs")
-    told: list[Detail] = []
-    report = audit_sources(scene.logs, scene.treaty, scene.pin, tell=told.append)
-    path = root / "report.html"
-    path.write_text(html.render(report, told[0], command="brakeline audit replay LOGS"), encoding="utf-8")
+def file(audited: Audited, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(audited.page, encoding="utf-8")
     return path
 
 

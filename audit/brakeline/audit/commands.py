@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from brakeline.audit.detail import Detail
     from brakeline.audit.evidence.bundle import Bundle
+    from brakeline.audit.look import Look
     from brakeline.audit.report import AuditReport
 
 _OURSELVES = (sys.executable, "-c", "from brakeline.cli import main; main()", "audit", "answer-cases")
@@ -75,6 +76,9 @@ def replay(
     evidence: Annotated[
         Path | None, typer.Option(help="Write a bundle of evidence a misdeed into this folder; made if absent.")
     ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Write Parquet tables into this folder (docs/spec/tables.md); made if absent.")
+    ] = None,
 ) -> None:
     """Recompute every hash, link, signature, admission, finding and the verdict of the given logs.
 
@@ -88,6 +92,17 @@ def replay(
     as_of_ms = None if as_of is None else parse_instant(as_of)
     bundles: list[Bundle] = []
     details: list[Detail] = []
+
+    def look_at(look: Look) -> None:
+        if html is not None:
+            from brakeline.audit.detail import detail_of
+
+            details.append(detail_of(look))
+        if tables is not None:
+            from brakeline.audit.tables import write_tables
+
+            write_tables(look, tables)
+
     report = audit_sources(
         sources,
         treaty,
@@ -96,7 +111,7 @@ def replay(
         paranoid=paranoid,
         receipts=receipts,
         evidence=bundles,
-        tell=None if html is None else details.append,
+        tell=look_at,
     )
     if html is not None:
         _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))

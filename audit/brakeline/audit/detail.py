@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from brakeline.audit.look import Look
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.names import lab_of
@@ -132,6 +133,11 @@ class Detail:
     orders: tuple[OrderReport, ...]
     orders_known: int
     logs: tuple[KeepingUp, ...]
+
+
+def detail_of(look: Look) -> Detail:
+    """Return the detail of an audit."""
+    return gather_detail(look.document, look.parts, look.findings, look.report.as_of_ms or 0)
 
 
 def gather_detail(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from brakeline.audit.copies import Replayed
 from brakeline.audit.evidence.bundle import FORMAT, DishonouredReceipt
@@ -30,6 +31,20 @@ from brakeline.treaty.reconcile.conduct import Dishonoured
 PATTERN = "*.tlog-proof"
 
 
+class ReceiptRow(NamedTuple):
+    """What became of one receipt: ``honoured``, ``dishonoured``, ``undecided`` or ``unreadable``.
+
+    *file* is its path in the folder; the other members are None where it could not be read.
+    """
+
+    file: str
+    outcome: str
+    log: str | None = None
+    entry: int | None = None
+    size: int | None = None
+    statement: str | None = None
+
+
 @dataclass(slots=True)
 class ReceiptsRead:
     """What became of a folder of receipts.
@@ -39,12 +54,14 @@ class ReceiptsRead:
         dishonoured: what ``verifier-conduct`` judges.
         bundles: one for each dishonoured receipt.
         open: receipts that could not be read or decided.
+        rows: one a receipt.
     """
 
     counts: ReceiptCounts = field(default_factory=ReceiptCounts)
     dishonoured: list[Dishonoured] = field(default_factory=list[Dishonoured])
     bundles: list[DishonouredReceipt] = field(default_factory=list[DishonouredReceipt])
     open: list[Problem] = field(default_factory=list[Problem])
+    rows: list[ReceiptRow] = field(default_factory=list[ReceiptRow])
 
 
 def read_receipts(directory: Path, copies: Sequence[Replayed], document: TreatyDocument) -> ReceiptsRead:
@@ -52,9 +69,11 @@ def read_receipts(directory: Path, copies: Sequence[Replayed], document: TreatyD
     result = ReceiptsRead()
     for path in sorted(directory.rglob(PATTERN)):
         result.counts.read += 1
+        name = path.relative_to(directory).as_posix()
         try:
-            _hold(path.relative_to(directory).as_posix(), _bytes(path), copies, document, result)
+            _hold(name, _bytes(path), copies, document, result)
         except BrakelineError as error:
+            result.rows.append(ReceiptRow(name, "unreadable"))
             problem = Problem.of(error)
             result.open.append(
                 Problem(problem.code, f"{path.name}: {problem.message}", problem.expected, problem.found, problem.fix)
@@ -89,14 +108,22 @@ def _hold(name: str, data: bytes, copies: Sequence[Replayed], document: TreatyDo
         )
     readers = [item.copy.reader for item in copies if item.copy.report.origin == origin]
     able = [reader for reader in readers if reader is not None and reader.size >= stated.checkpoint.size]
+
+    def note(outcome: str) -> None:
+        digest = _digest(stated) or None
+        result.rows.append(ReceiptRow(name, outcome, origin, stated.index, stated.checkpoint.size, digest))
+
     if not able:
+        note("undecided")
         result.open.append(_ahead(name, stated, [reader.size for reader in readers if reader is not None]))
         return
     roots = [(reader, reader.root_at(stated.checkpoint.size)) for reader in able]
     wrong = next(((reader, root) for reader, root in roots if root != stated.checkpoint.root), None)
     if wrong is None:
         result.counts.honoured += 1
+        note("honoured")
         return
+    note("dishonoured")
     result.counts.dishonoured += 1
     reader, root = wrong
     here = stated.checkpoint

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap, read_copy
-from brakeline.audit.detail import Detail, gather_detail
 from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, make_bundle
+from brakeline.audit.look import Look
 from brakeline.audit.pinned import load_pinned
 from brakeline.audit.receipts import ReceiptsRead, read_receipts
 from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Level, LogReport, LogState, Problem
@@ -49,7 +49,7 @@ def audit_sources(
     progress: Progress | None = None,
     receipts: Path | None = None,
     evidence: list[Bundle] | None = None,
-    tell: Callable[[Detail], None] | None = None,
+    tell: Callable[[Look], None] | None = None,
 ) -> AuditReport:
     """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
 
@@ -62,7 +62,7 @@ def audit_sources(
         progress: told after every bundle of entries.
         receipts: a folder of receipts (``*.tlog-proof``), each held against the log that gave it.
         evidence: what stands alone about misconduct is appended here, one bundle a misdeed.
-        tell: is given what the page shows beyond the verdict (:mod:`brakeline.audit.detail`).
+        tell: is given the material of the report while the copies are still open.
 
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
@@ -74,14 +74,15 @@ def audit_sources(
         copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress)
         given = None if receipts is None else read_receipts(receipts, copies, document)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
+        if evidence is not None:
+            evidence += _forks(copies, document)
+            evidence += given.bundles if given is not None else ()
+            lost = tuple(gather(findings, copies, document, evidence))
+            report = replace(report, unchecked=(*lost, *report.unchecked))
         if tell is not None:
-            tell(gather_detail(document, list(largest(copies).values()), findings, report.as_of_ms or 0))
-        if evidence is None:
-            return report
-        evidence += _forks(copies, document)
-        evidence += given.bundles if given is not None else ()
-        lost = tuple(gather(findings, copies, document, evidence))
-        return replace(report, unchecked=(*lost, *report.unchecked))
+            parts = tuple(largest(copies).values())
+            tell(Look(document, report, findings, copies, parts, given.rows if given is not None else ()))
+        return report
 
 
 def read_sources(
