@@ -15,6 +15,8 @@ from tests.node.house import ROOT, until
 from tests.node.test_hook import ORDER, Desk, listening
 
 STEPS = 40
+MICRO_BATCH = 2 * 4 * (8 * 16 + 16) + 2 * 4 * (8 * 16 + 2 * 16)
+"""FLOP of four rows through both layers and back (nothing needs the gradient of the data); two of them are a step."""
 
 
 async def start(trainer: str, folder: Path, *words: str) -> asyncio.subprocess.Process:
@@ -70,6 +72,6 @@ def test_a_trainer_with_the_callback_stops_after_the_step_saves_and_ends_as_if_n
             assert await digest(child) == await digest(never)
             assert [m.freeze for m in desk.heard if isinstance(m, channel.Resumed)] == [stop.freeze]
             last = desk.samples()[-1]
-            assert (last.steps, last.flop, last.tokens) == (STEPS, 7 * STEPS, 2 * STEPS)
+            assert (last.steps, last.flop, last.tokens) == (STEPS, STEPS * 2 * MICRO_BATCH, 2 * STEPS)
 
     asyncio.run(scene())

@@ -1,4 +1,4 @@
-"""A small Hugging Face training for tests: ``huggingface_training.py FOLDER STEPS [hook]``; prints its digest."""
+"""A small Hugging Face training for tests: ``huggingface_training.py FOLDER STEPS [hook]``; prints a digest."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main(folder: Path, steps: int, hooked: bool) -> None:
     )  # fmt: skip
     callbacks: list[Any] = [Log(folder / "log")]
     if hooked:
-        callbacks.append(BrakeCallback(workload="huggingface", flop=7, tokens=2))
+        callbacks.append(BrakeCallback(workload="huggingface", tokens=2))
     trainer = Trainer(model=Model(PretrainedConfig()), args=arguments, train_dataset=data, callbacks=callbacks)
     trainer.train()
     inner = getattr(trainer.optimizer, "optimizer", trainer.optimizer)

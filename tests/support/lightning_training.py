@@ -47,7 +47,7 @@ def main(folder: Path, steps: int, hooked: bool) -> None:
     callbacks: list[Any] = [Log(folder / "log")]
     if hooked:
         checkpoint = folder / "stopped.ckpt"
-        callbacks.append(BrakeCallback(workload="lightning", checkpoint=checkpoint, flop=7, tokens=2))
+        callbacks.append(BrakeCallback(workload="lightning", checkpoint=checkpoint, tokens=2))
     trainer = lightning.Trainer(
         max_steps=steps, accelerator="cpu", callbacks=callbacks, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, accumulate_grad_batches=2, default_root_dir=folder,

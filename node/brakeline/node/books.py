@@ -7,7 +7,8 @@ What no metered program used is ``idle``; time during which a meter was lost is 
 chip class sum to count x period, by construction. *Idle* therefore means "used by no metered program": what runs
 outside a meter is not seen here, and only other people's evidence speaks to it.
 
-*FLOP.* ``flop_model`` is what the program reported. ``flop_hardware`` is chip time x dense peak x utilisation, and a
+*FLOP.* ``flop_model`` is what the program reported, and absent where one of the programs computed and could not say how
+much. ``flop_hardware`` is chip time x dense peak x utilisation, and a
 process meter knows core time, not how busy the arithmetic units were: it is booked only where the operator declares a
 measured utilisation for the class, and is absent (unknown) otherwise. Declaring 1 would book several times what was
 computed; declaring nothing leaves the conservative bound (chip time x peak) to whoever judges.
@@ -114,8 +115,11 @@ class _Amount:
     busy: list[int]
     flop: int | None = None
     tokens: int | None = None
+    unknown: bool = False
+    """Whether a program computed and could not say how much: then what others said is not all of it."""
 
     def add(self, other: _Amount) -> None:
+        self.unknown |= other.unknown
         self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
         self.flop = _plus(self.flop, other.flop)
         self.tokens = _plus(self.tokens, other.tokens)
@@ -197,6 +201,8 @@ def raw_digest(sessions: tuple[SessionSamples, ...], start: int, end: int) -> st
             if start <= s.at < end:
                 fields: JsonObject = {"at": s.at, "busy_ms": s.busy_ms, "n": s.n, "session": session.booked.session}
                 fields |= {"flop": str(s.flop or 0), "steps": s.steps or 0, "tokens": str(s.tokens or 0)}
+                fields |= {"flop": "unknown"} if s.steps and s.flop is None else {}
+                fields |= {} if s.recomputed is None else {"recomputed": str(s.recomputed)}
                 digest.update(canonical(fields) + b"\n")
     return digest.hexdigest()
 
@@ -224,7 +230,10 @@ class _Day:
         for instant in instants:
             sample = samples[min(bisect_left(times, instant), len(samples) - 1)]
             now = [curve.at(instant) for curve in curves]
-            so_far = self._add((sample.workload, sample.activity), instant, so_far, now, sample.flop is not None)
+            label = sample.workload, sample.activity
+            so_far = self._add(label, instant, so_far, now, sample.flop is not None)
+            if sample.flop is None and sample.steps:
+                self._amount(label).unknown = True
         return so_far
 
     def _add(self, label: Label, instant: int, so_far: BookedSoFar, now: list[int], reported: bool) -> BookedSoFar:
@@ -366,7 +375,7 @@ def _lines(
                 activity=label[1],
                 chip_ms=tuple([*own, *others] if label == IDLE else own),
                 flop_hardware=None if at_rest else _hardware(chips[0], ms),
-                flop_model=None if amount.flop is None else Flop(amount.flop),
+                flop_model=None if amount.flop is None or amount.unknown else Flop(amount.flop),
                 tokens=None if amount.tokens is None else Tokens(amount.tokens),
                 joules=Joules(energy // 1000),
                 meter=None if at_rest else MeterRef(name=METER, digest=counters),

@@ -30,6 +30,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,39}", re.ASCII)
 _ROLE = re.compile("hook|meter")
 MAX_RANKS = 65_536
+_DECIMALS = ("flop", "tokens", "recomputed", "chip_ms")
 _WORKLOAD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,127}", re.ASCII)
 
 
@@ -63,8 +64,10 @@ class Sample:
         n: number within the session, from 1.
         at: Unix ms.
         busy_ms: chip-milliseconds in use since the session began (core time for a CPU class).
-        steps, flop, tokens: as the program reports them; None when it never did.
+        steps, flop, tokens: as the program reports them; None when it never did. Of a program that reports steps, FLOP
+            of None are unknown.
         workload, activity: what the time since the sample before was spent on.
+        recomputed: FLOP beside those of the model, of forward work done again in the backward.
     """
 
     n: int
@@ -75,6 +78,7 @@ class Sample:
     steps: int | None = None
     flop: int | None = None
     tokens: int | None = None
+    recomputed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ def encode(message: Message) -> bytes:
         value: object = getattr(message, name)
         alone = isinstance(message, Hello) and not message.job and name in ("job", "rank", "ranks")
         if value is not None and value is not False and not alone:
-            fields[name] = str(value) if name in ("flop", "tokens", "chip_ms") else value
+            fields[name] = str(value) if name in _DECIMALS else value
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -270,7 +274,8 @@ def _hello(fields: _Fields) -> Hello:
 
 def _sample(fields: _Fields) -> Sample:
     counters = fields.number("n"), fields.number("at"), fields.number("busy_ms")
-    return Sample(*counters, *fields.labels(), fields.maybe("steps"), fields.decimal("flop"), fields.decimal("tokens"))
+    amounts = (fields.decimal(name) for name in ("flop", "tokens", "recomputed"))
+    return Sample(*counters, *fields.labels(), fields.maybe("steps"), *amounts)
 
 
 def _stopped(fields: _Fields) -> Stopped:

@@ -93,7 +93,8 @@ class Hook:
         self._moved = threading.Condition()
         self._socket: socket.socket | None = None
         self._in, self._out = bytearray(), bytearray()
-        self._steps = self._flop = self._tokens = self._sent = self._cost = 0
+        self._steps = self._flop = self._recomputed = self._tokens = self._sent = self._cost = 0
+        self._unknown = False
         self._used = _chip_us()
         self._dirty = self._ran_on = self._known = self._closing = False
         self._order: str | None = None
@@ -142,7 +143,7 @@ class Hook:
             self._receive()
         return bool(self.turn())
 
-    def step(self, *, flop: int = 0, tokens: int = 0) -> bool:
+    def step(self, *, flop: int | None = 0, tokens: int = 0) -> bool:
         """Count one finished optimiser step and what it used; say whether the next one may start.
 
         Waits where an order says slow, and, as one of several ranks, until all have agreed where to stop.
@@ -150,11 +151,17 @@ class Hook:
         self.count(flop=flop, tokens=tokens)
         return bool(self.turn())
 
-    def count(self, *, flop: int = 0, tokens: int = 0) -> None:
-        """Count one finished optimiser step; never waits. :meth:`turn` must follow before the next one starts."""
+    def count(self, *, flop: int | None = 0, tokens: int = 0, recomputed: int = 0) -> None:
+        """Count one finished optimiser step; never waits. :meth:`turn` must follow before the next one starts.
+
+        *flop* is the model's: what activation checkpointing computes again is *recomputed*. None: it is not known; then
+        the FLOP of this whole process are unknown to the books from here on, and never too few.
+        """
         with self._moved:
             self._steps += 1
-            self._flop += flop
+            self._unknown |= flop is None
+            self._flop += flop or 0
+            self._recomputed += recomputed
             self._tokens += tokens
             self._dirty = True
             used = _chip_us()
@@ -391,7 +398,9 @@ class Hook:
         times = os.times()
         busy = round(1000 * (times.user + times.system + times.children_user + times.children_system))
         sample: dict[str, object] = {"op": "sample", "n": self._sent, "at": _now_ms(), "busy_ms": busy}
-        sample |= {"steps": self._steps, "flop": str(self._flop), "tokens": str(self._tokens)}
+        sample |= {"steps": self._steps, "tokens": str(self._tokens)}
+        sample |= {} if self._unknown else {"flop": str(self._flop)}
+        sample |= {"recomputed": str(self._recomputed)} if self._recomputed else {}
         self._queue({**sample, "workload": self._workload, "activity": self._label})
 
     def _send(self) -> None:

@@ -121,12 +121,13 @@ class Journal(BrakeJournal):
     def add_samples(self, session: str, samples: Iterable[Sample]) -> None:
         """Keep samples; one that is there already is ignored (a meter repeats what was not acknowledged)."""
         rows = [
-            (session, s.n, s.at, s.busy_ms, s.steps, _text(s.flop), _text(s.tokens), s.workload, s.activity.value)
+            (session, s.n, s.at, s.busy_ms, s.steps, flop, tokens, s.workload, s.activity.value, recomputed)
             for s in samples
+            for flop, tokens, recomputed in [map(_text, (s.flop, s.tokens, s.recomputed))]
         ]
         if rows:
             with self._change():
-                self._db.executemany("INSERT OR IGNORE INTO sample VALUES(?,?,?,?,?,?,?,?,?)", rows)
+                self._db.executemany("INSERT OR IGNORE INTO sample VALUES(?,?,?,?,?,?,?,?,?,?)", rows)
                 # a meter that started while the node was away began earlier than its first word reached us
                 self._db.execute("UPDATE session SET opened_at=min(opened_at, ?) WHERE id=?", (rows[0][2], session))
 
@@ -176,14 +177,14 @@ class Journal(BrakeJournal):
         first = self._value("SELECT max(n) FROM sample WHERE session=? AND at <= ?", session, start)
         last = self._value("SELECT min(n) FROM sample WHERE session=? AND at >= ?", session, end)
         rows = self._rows(
-            "SELECT n, at, busy, workload, activity, steps, flop, tokens FROM sample "
+            "SELECT n, at, busy, workload, activity, steps, flop, tokens, recomputed FROM sample "
             "WHERE session=? AND n >= ? AND n <= ? ORDER BY n",
             session,
             0 if first is None else cast("int", first),
             2**62 if last is None else cast("int", last),
         )
-        for n, at, busy, workload, activity, steps, flop, tokens in rows:
-            yield Sample(n, at, busy, workload, Activity(activity), steps, _int(flop), _int(tokens))
+        for n, at, busy, workload, activity, steps, *amounts in rows:
+            yield Sample(n, at, busy, workload, Activity(activity), steps, *map(_int, amounts))
 
     # -- the chain ---------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import apsw
 from brakeline.ledger.errors import BrakelineError
 
-SCHEMA = 3
+SCHEMA = 4
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
@@ -52,6 +52,9 @@ CREATE TABLE resumed(digest TEXT NOT NULL, session TEXT NOT NULL, workload TEXT 
 """,
     3: """
 CREATE TABLE request(id TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRICT, WITHOUT ROWID;
+""",
+    4: """
+ALTER TABLE sample ADD COLUMN recomputed TEXT;
 """,
 }
 """What each version of the schema adds to the one before."""

@@ -25,7 +25,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -265,8 +265,9 @@ class Relay:
                 workload=self._labels[0],
                 activity=self._labels[1],
                 steps=sum(s.steps or 0 for s in known) if known else None,
-                flop=sum(s.flop or 0 for s in known) if known else None,
+                flop=_sum(s.flop for s in known if s.flop is not None or s.steps),
                 tokens=sum(s.tokens or 0 for s in known) if known else None,
+                recomputed=sum(s.recomputed or 0 for s in known) or None,
             )
         )
         if len(self._kept) > MAX_KEPT:
@@ -353,7 +354,7 @@ class Relay:
 
     def _count(self, session: str, sample: channel.Sample) -> None:
         before = self._counters.get(session)
-        if before is not None and (sample.n <= before.n or (sample.flop or 0) < (before.flop or 0)):
+        if before is not None and (sample.n <= before.n or (sample.steps or 0) < (before.steps or 0)):
             return
         if _labels(sample) != self._labels:
             # the counters in this message were still reached under the old label
@@ -511,3 +512,9 @@ def write_spool(folder: Path, hello: channel.Hello, samples: list[channel.Sample
 
 def _labels(sample: channel.Sample) -> tuple[str, Activity]:
     return sample.workload, sample.activity
+
+
+def _sum(flop: Iterable[int | None]) -> int | None:
+    """Return the sum, None where one is unknown or there is none."""
+    known = list(flop)
+    return None if not known or None in known else sum(value for value in known if value is not None)

@@ -2,7 +2,7 @@
 
 ::
 
-    trainer = Trainer(..., callbacks=[BrakeCallback(workload="my-run", flop=FLOP_OF_STEP)])
+    trainer = Trainer(..., callbacks=[BrakeCallback(workload="my-run")])
 
 On an order no further optimiser step starts, on any rank; the trainer is asked to save, as it does at its own
 checkpoints, and waits in place when it has. ``save_strategy`` does not matter for that. See
@@ -26,12 +26,12 @@ class BrakeCallback(TrainerCallback):
         *,
         workload: str,
         activity: str = "training",
-        flop: int = 0,
+        flop: int | None = None,
         tokens: int = 0,
         sharded: bool = False,
         path: str | None = None,
     ) -> None:
-        """Report *flop* and *tokens* for each optimiser step of one rank."""
+        """Report *flop* and *tokens* for each optimiser step of one rank; without *flop* they are counted."""
         self._workload, self._activity, self._sharded, self._path = workload, activity, sharded, path
         self._flop, self._tokens = flop, tokens
         self._hook: TorchHook | None = None
@@ -46,6 +46,7 @@ class BrakeCallback(TrainerCallback):
             activity=self._activity,
             sharded=self._sharded,
             first_step=int(state.global_step),
+            count_flop=self._flop is None,
             path=self._path,
         )
         self._hook.start()

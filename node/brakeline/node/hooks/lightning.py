@@ -2,7 +2,7 @@
 
 ::
 
-    trainer = Trainer(..., callbacks=[BrakeCallback(workload="my-run", checkpoint="stopped.ckpt", flop=FLOP_OF_STEP)])
+    trainer = Trainer(..., callbacks=[BrakeCallback(workload="my-run", checkpoint="stopped.ckpt")])
 
 On an order no further optimiser step starts, on any rank; the trainer saves a checkpoint by
 ``trainer.save_checkpoint`` and waits in place. Gradient accumulation counts as what it is: a step is a step of the
@@ -28,12 +28,12 @@ class BrakeCallback(Callback):
         workload: str,
         checkpoint: str | os.PathLike[str],
         activity: str = "training",
-        flop: int = 0,
+        flop: int | None = None,
         tokens: int = 0,
         sharded: bool = False,
         path: str | None = None,
     ) -> None:
-        """Save to *checkpoint* on an order; *flop* and *tokens* of one optimiser step of one rank."""
+        """Save to *checkpoint* on an order; *flop* (else they are counted) and *tokens* of one step of one rank."""
         self._checkpoint = Path(checkpoint)
         self._workload, self._activity, self._sharded, self._path = workload, activity, sharded, path
         self._flop, self._tokens = flop, tokens
@@ -51,6 +51,7 @@ class BrakeCallback(Callback):
             save=lambda: self._save(trainer),
             sharded=self._sharded,
             first_step=self._step,
+            count_flop=self._flop is None,
             path=self._path,
         )
         self._hook.start()

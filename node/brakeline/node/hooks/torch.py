@@ -6,7 +6,7 @@
     hook.start()                                  # after loading, before the first step
     for batch in data:
         loss = train_step(batch)                  # ends with optimizer.step()
-        hook.step(flop=FLOP_OF_STEP, tokens=TOKENS_OF_STEP)      # stays here while an order pauses
+        hook.step(tokens=TOKENS_OF_STEP)          # stays here while an order pauses; FLOP are counted
     hook.close()
 
 or, without a line in the loop, ``hook.attach(optimizer)``, which calls :meth:`TorchHook.step` after every step of it.
@@ -21,6 +21,9 @@ with an error instead of a hang.
 (docs/spec/freeze.md). *save* is called on every rank, as a trainer's own saving is, and returns when the checkpoint
 is durable.
 
+*FLOP.* What the model computes is counted (:mod:`brakeline.node.hooks.flop`) on rank 0 and taken to be the same on all
+ranks, unless the training says a figure of its own. What cannot be counted is unknown, with a warning that says why.
+
 *What it is not.* It saves nothing by itself, and does not look at data loaders, schedulers or random states: a process
 that waits in place keeps them; a process that is started again from a checkpoint has what *save* put there.
 """
@@ -29,6 +32,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +42,7 @@ import torch
 import torch.distributed as dist
 from brakeline.node.freeze import freeze, freeze_ranks
 from brakeline.node.hook import Hook, HookError
+from brakeline.node.hooks.flop import FlopMeter
 
 GO: Final = 0
 STOP: Final = 1
@@ -65,6 +70,7 @@ class TorchHook:
         state: Callable[[], object] | None = None,
         sharded: bool = False,
         first_step: int = 0,
+        count_flop: bool = True,
         path: str | None = None,
         agree_s: float = AGREE_S,
         deadline_s: float = DEADLINE_S,
@@ -81,6 +87,8 @@ class TorchHook:
             state: what is committed to, instead of the state dicts.
             sharded: each rank holds a part of the state.
             first_step: optimiser steps that the loaded checkpoint already has.
+            count_flop: count the model's FLOP (:mod:`brakeline.node.hooks.flop`) until a step comes with a figure of
+                its own. *model* must then be what the training calls, compiled or wrapped as it may be.
             path: of the node's socket (default: ``BRAKELINE_HOOK``).
             agree_s: how long ranks have to confirm a stop step.
             deadline_s: how long one waits for another.
@@ -91,8 +99,12 @@ class TorchHook:
         self._steps = first_step
         self._instants: tuple[int | None, int | None] = None, None
         self._hook: Hook | None = None
+        self._meter: FlopMeter | None = None
+        self._said: set[str] = set()
         if self._ranks.rank == 0:
             self._hook = Hook.connect(workload=workload, activity=activity, path=path)
+            if count_flop and isinstance(model, torch.nn.Module):
+                self._meter = FlopMeter(model)
 
     @property
     def steps(self) -> int:
@@ -115,12 +127,15 @@ class TorchHook:
         if not self._turn():
             self.hold()
 
-    def step(self, *, flop: int = 0, tokens: int = 0) -> None:
-        """Count the optimiser step that has ended, with this rank's FLOP and tokens; stay while an order pauses."""
+    def step(self, *, flop: int | None = None, tokens: int = 0) -> None:
+        """Count the optimiser step that has ended, with this rank's FLOP and tokens; stay while an order pauses.
+
+        Without *flop* they are counted.
+        """
         if not self.count(flop=flop, tokens=tokens):
             self.hold()
 
-    def attach(self, optimizer: Any, *, flop: int = 0, tokens: int = 0) -> Any:
+    def attach(self, optimizer: Any, *, flop: int | None = None, tokens: int = 0) -> Any:
         """Call :meth:`step` after every step of *optimizer*; returns a handle whose ``remove`` undoes it.
 
         What comes after ``optimizer.step()`` in a loop (a scheduler's step) has not happened when *save* is called.
@@ -133,16 +148,22 @@ class TorchHook:
 
     def close(self) -> None:
         """Say goodbye to the node."""
+        if self._meter is not None:
+            self._meter.close()
         if self._hook is not None:
             self._hook.close()
 
     # -- its parts, for trainers that save at a moment of their own --------------------------------------------------
 
-    def count(self, *, flop: int = 0, tokens: int = 0) -> bool:
+    def count(self, *, flop: int | None = None, tokens: int = 0) -> bool:
         """Count a step that has ended; False: all ranks stop after it, and :meth:`hold` must follow."""
         self._steps += 1
         if self._hook is not None:
-            self._hook.count(flop=flop * self._ranks.world, tokens=tokens * self._ranks.world)
+            world = self._ranks.world
+            model, recomputed = self._flop(flop)
+            self._hook.count(
+                flop=None if model is None else model * world, tokens=tokens * world, recomputed=recomputed * world
+            )
         return self._turn()
 
     def hold(self) -> None:
@@ -175,6 +196,22 @@ class TorchHook:
         self._compare(strict)
 
     # -- below -------------------------------------------------------------------------------------------------------
+
+    def _flop(self, given: int | None) -> tuple[int | None, int]:
+        """Return the step's FLOP by the model method (None: unknown), and those of work that was done again."""
+        if given is not None or self._meter is None:
+            if self._meter is not None:
+                self._meter.close()
+                self._meter = None
+            return given or 0, 0
+        counted = self._meter.take()
+        if counted.unknown is not None and counted.unknown not in self._said:
+            self._said.add(counted.unknown)
+            warnings.warn(f"FLOP of {self._steps} steps are unknown: {counted.unknown}", stacklevel=4)
+        for operator in self._meter.uncounted - self._said:
+            self._said.add(operator)
+            warnings.warn(f"no formula for the FLOP of {operator}: they are not counted", stacklevel=4)
+        return (counted.model if counted.unknown is None else None), counted.recomputed
 
     def _turn(self) -> bool:
         while True:
