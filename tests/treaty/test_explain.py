@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
+from brakeline.treaty import sealing
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.explain import MAX_LISTED, Coalitions, duration, explain
 from brakeline.treaty.strictjson import JsonObject, JsonValue
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import cast
+from tests.support import sealing as support
 
 TREATY = cast.document()
 
@@ -106,16 +108,23 @@ def test_without_sealing_everybody_reads_every_figure() -> None:
 
 def test_with_sealing_only_the_verifiers_that_hold_a_disclosure_key_learn_the_values() -> None:
     verifiers: list[JsonValue] = [
-        {**verifier, "disclosure_key": f"{'A' * 40}{i}AA="} if i < 3 else verifier
+        {**verifier, "disclosure_key": f"{'A' * 40}{i}AA="} if i < 3 else verifier  # the fourth opens nothing
         for i, verifier in enumerate(cast.json_lines(cast.terms()["verifier"]))
     ]
-    sealing: JsonObject = {"fields": ["/predicate/lines/*/tokens"], "holders": 2}
-    document = cast.document(verifier=verifiers, sealing=sealing)
+    sealed: JsonObject = {"fields": ["/predicate/lines/*/tokens"], "holders": 2}
+    document = cast.document(verifier=verifiers, sealing=sealed)
     public, openers, *_ = explain(document).audiences
     assert any("/predicate/lines/*/tokens" in item for item in public.hidden)
     assert cast.VERIFIERS[2] in openers.who
     assert cast.VERIFIERS[3] not in openers.who
-    assert "treaty-warning-sealing" in {warning.code for warning in document.warnings()}
+    assert "treaty-warning-sealing" not in {warning.code for warning in document.warnings()}
+
+
+def test_books_that_would_not_fit_when_sealed_and_padded_are_warned_of() -> None:
+    fields = sealing.PATTERNS
+    limits: JsonObject = {"child_cap": 3, "line_count": 64}
+    assert "treaty-warning-sealing" in {item.code for item in support.document(fields, limits=limits).warnings()}
+    assert "treaty-warning-sealing" not in {item.code for item in support.document(fields).warnings()}
 
 
 def test_timing_says_what_happens_on_silence() -> None:

@@ -236,6 +236,7 @@ SLIPS = {
     "sealed to nobody": Slip(
         "fields = []", 'fields = ["/predicate/lines/*/tokens"]', "treaty-sealing", at="holders = 2"
     ),
+    "sealed where no leaf can be": Slip("fields = []", 'fields = ["/predicate/start"]', "treaty-sealing-field"),
 }
 
 

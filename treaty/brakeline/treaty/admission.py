@@ -42,6 +42,7 @@ from brakeline.treaty.oversight import (
     Withdrawal,
 )
 from brakeline.treaty.register import Holder, Register, Role
+from brakeline.treaty.sealing import pattern_of
 from brakeline.treaty.statements import (
     Acknowledgement,
     Enrolment,
@@ -52,6 +53,7 @@ from brakeline.treaty.statements import (
     Statement,
     parse_statement,
 )
+from brakeline.treaty.usage import ReadUsage
 
 __all__ = [
     "ROLES",
@@ -86,6 +88,8 @@ class Code(StrEnum):
     ROLE_FORBIDDEN = "role-forbidden"
     OFF_GRID = "off-grid"
     TOO_MANY_LINES = "too-many-lines"
+    SEALED_FIELD = "sealed-field"
+    LINES_NOT_PADDED = "lines-not-padded"
     ORDER_PERIODS = "order-periods"
     ORDER_SCOPE = "order-scope"
     ORDER_CEILING = "order-ceiling"
@@ -428,11 +432,14 @@ ON_GRID = Evidence | Capacity | Shipment | Inspection
 
 def _check_terms(register: Register, statement: Statement) -> Refused | None:
     """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
+    refused = _check_sealed(register, statement)
+    if refused is not None:
+        return refused
     usage = statement.usage
     if usage is None:
         refused = _check_parts(register, statement.predicate)
     else:
-        refused = _check_grid(register, usage.start, usage.end) or _check_lines(register, len(usage.lines))
+        refused = _check_grid(register, usage.start, usage.end) or _check_lines(register, statement, usage)
     authored = statement.placed
     if refused is None and authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
         return Refused(
@@ -455,17 +462,40 @@ def _check_grid(register: Register, start: int, end: int) -> Refused | None:
     )
 
 
-def _check_lines(register: Register, lines: int) -> Refused | None:
-    most = register.document.limits.line_count
-    if lines <= most:
-        return None
-    return Refused(
-        Code.TOO_MANY_LINES,
-        "the books have more lines than the treaty allows",
-        expected=f"at most {most}",
-        found=str(lines),
-        fix="merge small workloads into one line",
-    )
+def _check_lines(register: Register, statement: Statement, usage: ReadUsage) -> Refused | None:
+    opaque, most = len(statement.sealed.opaque), register.document.limits.line_count
+    lines = len(usage.lines) + opaque
+    if lines > most:
+        return Refused(
+            Code.TOO_MANY_LINES,
+            "the books have more lines than the treaty allows",
+            expected=f"at most {most}",
+            found=str(lines),
+            fix="merge small workloads into one line",
+        )
+    if opaque and lines != most:
+        return Refused(
+            Code.LINES_NOT_PADDED,
+            "books whose pattern of lines is sealed are padded to the treaty's line count",
+            expected=str(most),
+            found=str(lines),
+            fix="add lines without chip time, sealed like the others",
+        )
+    return None
+
+
+def _check_sealed(register: Register, statement: Statement) -> Refused | None:
+    fields = register.document.sealing.fields
+    for leaf in statement.sealed.leaves:
+        if pattern_of(leaf.pointer) not in fields:
+            return Refused(
+                Code.SEALED_FIELD,
+                "a leaf is sealed that the treaty does not let anybody seal",
+                expected=", ".join(fields)[:200] or "no sealed leaf",
+                found=leaf.pointer,
+                fix="state the value",
+            )
+    return None
 
 
 def _check_parts(register: Register, predicate: Predicate) -> Refused | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from brakeline.treaty.mistakes import Check, Mistake, Path
+from brakeline.treaty.mistakes import Check, Mistake
 from brakeline.treaty.rule_table import RULES
+from brakeline.treaty.strictjson import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from brakeline.treaty.document import TreatyDocument
+
+
+_LINE_BYTES, _LEAF_BYTES = 120, 96
+"""What a line of books and each sealed leaf in it take at the least, in canonical JSON."""
 
 
 def find_warnings(document: TreatyDocument) -> tuple[Mistake, ...]:
@@ -89,10 +94,14 @@ def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
 
 
 def _warn_sealing(document: TreatyDocument) -> Iterator[Mistake]:
-    if document.sealing.fields:
-        message = "statements of this version of brakeline cannot carry sealed values yet: every figure is public"
-        path: Path = ("sealing", "fields")
-        yield Mistake(path, "treaty-warning-sealing", message, "[]", f"{len(document.sealing.fields)} pattern(s)")
+    """Padded books must fit into a payload: a sealed leaf takes some 100 bytes, whatever it seals."""
+    leaves = sum(pattern.startswith("/predicate/lines/") for pattern in document.sealing.fields)
+    size = document.limits.line_count * (_LINE_BYTES + _LEAF_BYTES * leaves)
+    if leaves and size > MAX_PAYLOAD:
+        message = "books with so many lines, sealed as this treaty allows, do not fit into a statement"
+        expected = f"at most {MAX_PAYLOAD} bytes"
+        found = f"some {size} bytes for {document.limits.line_count} lines with {leaves} sealed leaves each"
+        yield Mistake(("limits", "line_count"), "treaty-warning-sealing", message, expected, found)
 
 
 _WARNINGS: tuple[Check, ...] = (_warn_liveness, _warn_one_hand, _warn_timeliness, _warn_rules, _warn_sealing)

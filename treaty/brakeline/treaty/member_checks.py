@@ -12,6 +12,7 @@ from brakeline.ledger.ed25519 import check_registrable
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.mistakes import Check, Mistake, Path, render_path
 from brakeline.treaty.rule_table import RULES, Parameter
+from brakeline.treaty.sealing import PATTERNS
 from brakeline.treaty.strictjson import MAX_PAYLOAD, canonical
 
 if TYPE_CHECKING:
@@ -241,13 +242,24 @@ def _sealing(document: TreatyDocument) -> Iterator[Mistake]:
     sealing, f = document.sealing, document.quorum.liars
     if not sealing.fields:
         return
+    for index, pattern in enumerate(sealing.fields):
+        if pattern not in PATTERNS:
+            yield Mistake(
+                ("sealing", "fields", index),
+                "treaty-sealing-field",
+                "no leaf of this version's statements can be sealed there",
+                ", ".join(PATTERNS)[:400],
+                pattern,
+                "docs/spec/statements.md (Sealed values) lists what can be sealed",
+            )
     able = sum(verifier.disclosure_key is not None for verifier in document.verifiers)
-    if not f + 1 <= sealing.holders <= able:
+    if not f + 1 <= sealing.holders <= able - f:
         yield Mistake(
             ("sealing", "holders"),
             "treaty-sealing",
-            "an honest verifier must be able to open what is sealed: more than f, each with a disclosure_key",
-            f"{f + 1} to {able} (verifiers with a disclosure_key: {able})",
+            "an honest verifier must be able to open what is sealed (more than f), and f verifiers that deny what they "
+            "hold must accuse no site (f fewer than have a disclosure_key)",
+            f"{f + 1} to {able - f} (verifiers with a disclosure_key: {able})",
             str(sealing.holders),
         )
 

@@ -55,6 +55,7 @@ from brakeline.treaty.parts import SiteName as SiteName
 from brakeline.treaty.parts import Subject as Subject
 from brakeline.treaty.parts import Text as Text
 from brakeline.treaty.quantities import Flop, InstantMs, Joules, Tokens
+from brakeline.treaty.sealing import MARK, NOTHING, Sealed, unseal_form
 from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical, parse_object
 from brakeline.treaty.terms import ChipClassName, Ratio
 from brakeline.treaty.usage import MAX_LINES as MAX_LINES
@@ -359,9 +360,11 @@ class Statement:
         name: the predicate's name ("usage").
         signed_by: ids of the keys that signed it, as far as admission knew them; empty where nobody looked. Not part
             of what it says.
+        sealed: what of it is a commitment. A sealed figure is absent from the predicate, an opaque line is left out of
+            its lines: whoever reads the predicate alone sees what everybody can.
     """
 
-    __slots__ = ("_payload", "_predicate", "_subject", "_usage", "digest", "name", "signed_by")
+    __slots__ = ("_payload", "_predicate", "_subject", "_usage", "digest", "name", "sealed", "signed_by")
 
     def __init__(
         self,
@@ -370,9 +373,10 @@ class Statement:
         predicate: Predicate,
         subject: tuple[Subject, ...],
         signed_by: tuple[str, ...] = (),
+        sealed: Sealed = NOTHING,
     ) -> None:
         """Take what the models read."""
-        self.digest, self.name, self.signed_by = digest, name, signed_by
+        self.digest, self.name, self.signed_by, self.sealed = digest, name, signed_by, sealed
         self._predicate: Predicate | None = predicate
         self._subject = subject
         self._usage: ReadUsage | None = None
@@ -384,15 +388,17 @@ class Statement:
         made = cls.__new__(cls)
         made.digest, made.name, made.signed_by = hashlib.sha256(payload).hexdigest(), "usage", ()
         made._predicate, made._subject, made._usage, made._payload = None, (), usage, payload
+        made.sealed = NOTHING
         return made
 
     def signed(self, keyids: tuple[str, ...]) -> Statement:
         """Return the same statement, signed by *keyids*."""
         if self._predicate is not None:
-            return Statement(self.digest, self.name, self._predicate, self._subject, keyids)
+            return Statement(self.digest, self.name, self._predicate, self._subject, keyids, self.sealed)
         made = Statement.__new__(Statement)
         made.digest, made.name, made.signed_by = self.digest, self.name, keyids
         made._predicate, made._subject, made._usage, made._payload = None, (), self._usage, self._payload
+        made.sealed = NOTHING
         return made
 
     @property
@@ -435,7 +441,8 @@ class Statement:
         if not isinstance(other, Statement):
             return NotImplemented
         mine, its = (self.digest, self.name), (other.digest, other.name)
-        return mine == its and self.predicate == other.predicate and self.subject == other.subject
+        same = mine == its and self.sealed == other.sealed
+        return same and self.predicate == other.predicate and self.subject == other.subject
 
     def __hash__(self) -> int:
         return hash((self.digest, self.name))
@@ -449,7 +456,7 @@ def parse_statement(payload: bytes) -> Statement:
 
     Raises:
         StatementError: ``statement-malformed``, ``statement-type``, ``statement-predicate-unknown``,
-            ``statement-schema``, ``statement-subject``.
+            ``statement-schema``, ``statement-subject``, ``statement-sealed``.
         JsonError: ``json-*``.
     """
     usage = read_usage(payload)
@@ -458,7 +465,15 @@ def parse_statement(payload: bytes) -> Statement:
 
 def _parse(payload: bytes) -> Statement:
     """Read a payload of any predicate by its model."""
-    value = parse_object(payload)
+    return read_statement(parse_object(payload), hashlib.sha256(payload).hexdigest(), sealed=MARK in payload)
+
+
+def read_statement(value: JsonObject, digest: str, *, sealed: bool = True) -> Statement:
+    """Return the statement that a payload's JSON is, under *digest*; not *sealed*: nothing in it can be a commitment.
+
+    Raises:
+        StatementError: as :func:`parse_statement`.
+    """
     if value.keys() != {"_type", "predicate", "predicateType", "subject"}:
         raise StatementError(
             code="statement-malformed",
@@ -480,10 +495,11 @@ def _parse(payload: bytes) -> Statement:
             found=repr(uri)[:100],
         )
     name, model = known
+    form, leaves = unseal_form(name, value["predicate"]) if sealed else (value["predicate"], NOTHING)
     if name == "evidence":
-        model = _evidence_model(value["predicate"])
+        model = _evidence_model(form)
     try:
-        predicate = model.model_validate(value["predicate"], by_alias=True, by_name=False)
+        predicate = model.model_validate(form, by_alias=True, by_name=False)
         subject = _subjects(value["subject"])
     except ValidationError as error:
         raise _schema_error(name, error) from None
@@ -499,7 +515,10 @@ def _parse(payload: bytes) -> Statement:
             expected=f"{first.name} {first.digest.sha256}",
             found=f"{subject[0].name} {subject[0].digest.sha256}",
         )
-    return Statement(hashlib.sha256(payload).hexdigest(), name, predicate, subject)
+    if leaves.opaque and isinstance(predicate, Usage):
+        readable = tuple(line for number, line in enumerate(predicate.lines) if number not in leaves.opaque)
+        predicate = predicate.model_copy(update={"lines": readable})
+    return Statement(digest, name, predicate, subject, sealed=leaves)
 
 
 def _evidence_model(value: JsonValue) -> type[Predicate]:

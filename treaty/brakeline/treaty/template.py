@@ -354,8 +354,7 @@ _TAIL = """
 # --- Secrets -----------------------------------------------------------------------------------------------------
 
 # Members of statements that may be sealed (JSON pointers; * is any one step), and how many verifiers must hold what
-# opens them. Empty: everybody reads every figure. (Statements of this version cannot carry sealed values yet, and
-# `brakeline treaty check` warns where a pattern stands here.)
+# opens them (more than f, and f fewer than have a disclosure_key). Empty: everybody reads every figure.
 [sealing]
 fields = []
 holders = 2

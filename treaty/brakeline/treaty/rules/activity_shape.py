@@ -9,6 +9,8 @@ Sees three shapes, each once it adds up to more than h:
 Cannot see: training thinned into so much honest work of the same activity that the whole still looks like it; figures
 made up alike (``energy-gap`` and spot checks speak to those); lines that state no FLOP or no joules, which are counted
 as unverifiable (``flop-absent``, ``joules-absent``).
+Sealed: a period in which a line of the activity has a sealed figure that the shape needs, or in which some line is
+opaque, has an unknown x (``flop-sealed``, ``joules-sealed``, ``line-sealed``): S begins again from 0.
 Arithmetic: per site, activity and period, over the lines that state the figures needed. With P = what their chips could
 do at peak (FLOP), B and I = the joules of their boards at work and idle, F and J = FLOP and joules booked:
 
@@ -34,7 +36,7 @@ from collections.abc import Mapping, Sequence
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import MILLI, PERMILLE, BookLine, Books, Said
-from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.page_sums import UNKNOWN, Measured, PageSums, SumTerms
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
@@ -70,6 +72,13 @@ class ActivityShape:
         lines: dict[Activity, list[BookLine]] = {}
         for line in books.lines:
             lines.setdefault(line.activity, []).append(line)
+        if books.opaque:
+            self._board.unknown(self._rule, books.site, "line-sealed", books.opaque)
+            for activity in _WORK:
+                self._flop_high.put(books.slot, (activity, "flop-high"), UNKNOWN)
+                self._joules_high.put(books.slot, (activity, "joules-high"), UNKNOWN)
+            self._flop_low.put(books.slot, (Activity.TRAINING, "flop-low"), UNKNOWN)
+            return
         for activity in _WORK:
             if activity in lines:
                 self._work(books, activity, lines[activity])
@@ -83,12 +92,16 @@ class ActivityShape:
 
     def _work(self, books: Books, activity: Activity, lines: Sequence[BookLine]) -> None:
         counted = self._with(books, lines, "flop")
-        if counted:
+        if self._sealed(books, lines, "flop"):
+            self._flop_high.put(books.slot, (activity, "flop-high"), UNKNOWN)
+        elif counted:
             flop, peak = sum(line.flop or 0 for line in counted), sum(line.peak_mflop for line in counted)
             figures = {"flop": flop, "possible_flop": peak // MILLI}
             self._put(self._flop_high, books, activity, "flop-high", flop * _SCALE - self._flop * peak, figures)
         metered = self._with(books, lines, "joules")
-        if metered:
+        if self._sealed(books, lines, "joules"):
+            self._joules_high.put(books.slot, (activity, "joules-high"), UNKNOWN)
+        elif metered:
             joules, board = sum(line.joules or 0 for line in metered), sum(line.board_mj for line in metered)
             figures = {"joules": joules, "board_joules": board // MILLI}
             excess = joules * _SCALE - self._joules * board
@@ -96,7 +109,9 @@ class ActivityShape:
 
     def _train(self, books: Books, lines: Sequence[BookLine]) -> None:
         known = self._with(books, self._with(books, lines, "flop"), "joules")
-        if known:
+        if self._sealed(books, lines, "flop") + self._sealed(books, lines, "joules"):
+            self._flop_low.put(books.slot, (Activity.TRAINING, "flop-low"), UNKNOWN)
+        elif known:
             flop, expected = sum(line.flop or 0 for line in known), sum(self._expected(line) for line in known)
             figures = {"flop": flop, "expected_flop": expected // _SCALE}
             excess = expected - flop * _SCALE
@@ -115,9 +130,19 @@ class ActivityShape:
         named = {"activity": activity, "shape": shape, **figures}
         sums.put(books.slot, (activity, shape), Measured(excess, named))
 
+    def _sealed(self, books: Books, lines: Sequence[BookLine], figure: str) -> int:
+        """Count the *lines* whose *figure* is sealed, as unverifiable."""
+        if not books.sealed:
+            return 0
+        sealed = sum(line.flop_sealed if figure == "flop" else line.joules_sealed for line in lines)
+        self._board.unknown(self._rule, books.site, f"{figure}-sealed", sealed)
+        return sealed
+
     def _with(self, books: Books, lines: Sequence[BookLine], figure: str) -> list[BookLine]:
-        """Return the *lines* that state *figure*; the others are counted as unverifiable."""
+        """Return the *lines* that state *figure*; those that leave it out are counted as unverifiable."""
         stated = [line for line in lines if (line.flop if figure == "flop" else line.joules) is not None]
         if len(stated) < len(lines):
-            self._board.unknown(self._rule, books.site, f"{figure}-absent", len(lines) - len(stated))
+            flop = figure == "flop"
+            sealed = sum(line.flop is None and line.flop_sealed if flop else line.joules_sealed for line in lines)
+            self._board.unknown(self._rule, books.site, f"{figure}-absent", len(lines) - len(stated) - sealed)
         return stated

@@ -35,7 +35,8 @@ class Unverifiable(NamedTuple):
     Attributes:
         rule: the rule.
         about: whose statements (a site, a lab).
-        why: a stable word: ``joules-absent``, ``flop-absent``.
+        why: a stable word: ``joules-absent``, ``flop-absent``; ``flop-sealed``, ``joules-sealed``, ``line-sealed``,
+            ``row-sealed`` where it is stated, and sealed.
     """
 
     rule: str
@@ -55,6 +56,7 @@ class Board:
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
         self._unknown: Counter[Unverifiable] = Counter()
+        self.counting = True
 
     def put(self, key: Hashable, finding: Finding | None, books: str = "") -> None:
         """Let *finding* stand under *key*, or nothing; *books* is the one usage statement that it is about, if so."""
@@ -76,7 +78,8 @@ class Board:
 
     def unknown(self, rule: str, about: str, why: str, by: int = 1) -> None:
         """Count *by* more things of *about* that *rule* could not judge."""
-        self._unknown[Unverifiable(rule, about, why)] += by
+        if by and self.counting:
+            self._unknown[Unverifiable(rule, about, why)] += by
 
     def unverifiable(self) -> dict[Unverifiable, int]:
         """Return how many things each rule could not judge, by author and reason, sorted; none with 0."""

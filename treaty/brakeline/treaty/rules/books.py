@@ -10,6 +10,9 @@ milliseconds come *milli*-FLOP and millijoules, so that nothing is divided and n
 * ``idle_mj``, ``board_mj`` = sum over classes of chip_ms x ``idle_watts``, ``board_watts``: 1,000 times the joules.
 
 A class that the treaty does not name has no peak and draws nothing, so any figure on it is too much.
+
+*Sealed* figures are unknown, and known to be stated: a rule that would accuse because a figure is absent must not do so
+because it is sealed. Opaque lines (:mod:`brakeline.treaty.sealing`) are not in ``lines``; only their number is known.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class Rates(NamedTuple):
 
 
 class BookLine(NamedTuple):
-    """One line. A figure that its author left out is None: unknown, which is not nothing.
+    """One line. A figure that its author left out, or sealed, is None: unknown, which is not nothing.
 
     Attributes:
         number: from 0, in the statement.
@@ -49,9 +52,10 @@ class BookLine(NamedTuple):
         chip_ms: their sum over classes.
         peak_mflop, idle_mj, board_mj: see the module's docstring.
         hardware, model: FLOP by the two methods of counting.
-        flop: the larger of both that are known, None when neither is.
+        flop: the larger of both that are known, None when neither is; where one is sealed, no more than a lower bound.
         parents, model_out, code, data: digests, as booked.
         purpose, precision: as booked.
+        sealed: names of the figures that are sealed.
     """
 
     number: int
@@ -73,6 +77,21 @@ class BookLine(NamedTuple):
     data: str | None
     purpose: Purpose | None
     precision: Precision | None
+    sealed: frozenset[str] = frozenset()
+
+    @property
+    def flop_sealed(self) -> bool:
+        """Whether ``flop`` may be more than is known, because a method's figure is sealed."""
+        return bool(self.sealed) and not self.sealed.isdisjoint(_METHODS)
+
+    @property
+    def joules_sealed(self) -> bool:
+        """Whether the joules are stated and unknown."""
+        return "joules" in self.sealed
+
+
+_METHODS = frozenset({"flop_hardware", "flop_model"})
+_OPEN: frozenset[str] = frozenset()
 
 
 class Books:
@@ -87,12 +106,14 @@ class Books:
         length_ms: of the period.
         inventory: digest of the inventory statement they cite.
         table_root, table_rows: the commitment to the chip x slot rows: 32 bytes, and how many.
-        lines: in the statement's order.
+        lines: in the statement's order, those that can be read.
+        opaque: how many more there are, of which nothing is known.
+        sealed: whether anything of them is.
     """
 
-    def __init__(self, digest: str, usage: ReadUsage, slot: Slot, lines: tuple[BookLine, ...]) -> None:
+    def __init__(self, statement: Statement, usage: ReadUsage, slot: Slot, lines: tuple[BookLine, ...]) -> None:
         """Take what :class:`BookReader` read."""
-        self.digest = digest
+        self.digest = statement.digest
         self.slot = slot
         self.site = usage.author
         self.lab = lab_of(usage.author)
@@ -102,10 +123,12 @@ class Books:
         self.inventory = usage.inventory
         self.table_root, self.table_rows = bytes.fromhex(usage.table_root), usage.table_rows
         self.lines = lines
+        self.opaque = len(statement.sealed.opaque)
+        self.sealed = bool(statement.sealed)
 
     @cached_property
     def peak_mflop(self) -> int:
-        """Milli-FLOP that all chips booked could have done."""
+        """Milli-FLOP that all chips booked in lines that can be read could have done."""
         return sum(line.peak_mflop for line in self.lines)
 
 
@@ -150,11 +173,17 @@ class BookReader:
         period = self._grid.index_from(usage.start, usage.end)
         if period is None:  # refused at admission
             return None
-        lines = tuple([self._line(number, line) for number, line in enumerate(usage.lines)])
+        sealed = statement.sealed
+        if sealed:
+            places = [n for n in range(len(usage.lines) + len(sealed.opaque)) if n not in sealed.opaque]
+            pairs = zip(places, usage.lines, strict=True)
+            lines = tuple([self._line(number, line, sealed.figures.get(number, _OPEN)) for number, line in pairs])
+        else:
+            lines = tuple([self._line(number, line, _OPEN) for number, line in enumerate(usage.lines)])
         slot = self._versions.number(usage.author, period, statement.digest)
-        return Books(statement.digest, usage, slot, lines)
+        return Books(statement, usage, slot, lines)
 
-    def _line(self, number: int, line: ReadLine) -> BookLine:
+    def _line(self, number: int, line: ReadLine, sealed: frozenset[str]) -> BookLine:
         total = peak = board = idle = 0
         for chip_class, ms in line.chips:
             total += ms
@@ -183,4 +212,5 @@ class BookReader:
             line.data,
             line.purpose,
             line.precision,
+            sealed,
         )

@@ -13,7 +13,8 @@ Arithmetic: of the classes that the evidence names, counted > declared (``capaci
 (``inspection``); declared is 0 where no inventory is in effect. attested x 1000 > metered x (1000 + t) for phantom,
 joules x 1000 > PUE x attested x (1000 + t) for instrument, t = ``tolerance_permille``; attested is the smallest sum of
 the versions of the books for phantom, the largest for instrument, the metered figure the largest: the site gets the
-benefit.
+benefit. Where a version of the books has sealed joules or an opaque line, neither is judged (``joules-sealed``,
+``line-sealed``).
 Figures: ``kind``; ``class``, ``counted``, ``declared``, ``by`` (who saw); or ``attested_joules``, ``metered_joules``,
 ``tolerance_permille``. About the site; cites the evidence and what it contradicts.
 Keeps: per site and period what third parties saw, and the energy attested, in columns; the inventories.
@@ -28,7 +29,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.oversight import Capacity, Inspection
 from brakeline.treaty.rules.board import Board, make, tally
-from brakeline.treaty.rules.books import PERMILLE, Said
+from brakeline.treaty.rules.books import PERMILLE, Books, Said
 from brakeline.treaty.rules.columns import Column
 from brakeline.treaty.rules.holdings import Holdings
 from brakeline.treaty.rules.slots import Slots
@@ -40,6 +41,8 @@ _Seen: TypeAlias = tuple[str, str, str, tuple[tuple[str, int], ...]]
 """Digest of the evidence, its kind, who gave it, chips by class."""
 _Reading: TypeAlias = tuple[str, str, int]
 """Digest of the evidence, its kind, joules."""
+_SEALED = -1
+"""How a column keeps that the energy of a version is sealed, in part or whole; the smallest of all figures."""
 _Kind: TypeAlias = Literal["phantom", "instrument"]
 
 
@@ -68,17 +71,26 @@ class Contradiction:
         """Take in evidence, or what it may contradict."""
         predicate, digest = said.predicate, said.statement.digest
         if said.books is not None:
-            lines = said.books.lines
-            known = [line.joules for line in lines if line.joules is not None]
-            if len(known) == len(lines):
-                self._site(said.books.site).attested.put(said.books.slot, (sum(known),))
-                self._judge_energy(said.books.site, said.books.period)
+            self._attest(said.books)
         elif isinstance(predicate, Inventory):
             self._holdings.add(predicate, digest)
             for period, _ in list(self._site(predicate.author).seen.since(predicate.effective_period)):
                 self._judge_chips(predicate.author, period)
         elif isinstance(predicate, Evidence | Capacity | Inspection):
             self._take(predicate, digest)
+
+    def _attest(self, books: Books) -> None:
+        known = [line.joules for line in books.lines if line.joules is not None]
+        sealed = sum(line.joules_sealed for line in books.lines) if books.sealed else 0
+        self._board.unknown(self._terms.rule, books.site, "joules-sealed", sealed)
+        self._board.unknown(self._terms.rule, books.site, "line-sealed", books.opaque)
+        if sealed or books.opaque:
+            self._site(books.site).attested.put(books.slot, (_SEALED,))
+        elif len(known) == len(books.lines):
+            self._site(books.site).attested.put(books.slot, (sum(known),))
+        else:
+            return
+        self._judge_energy(books.site, books.period)
 
     def supersede(self, slot: Slot) -> None:
         """Let a version of the books attest nothing."""
@@ -125,6 +137,8 @@ class Contradiction:
             (cast("int", figures[0]), self._board.versions.digest(Slot(name, period, number)))
             for number, figures in versions.items()
         )
+        if attested and attested[0][0] == _SEALED:
+            attested = []
         readings = self._sites[name].read.get(period) or ()
         metered = max(((joules, digest) for digest, kind, joules in readings if kind == "energy"), default=None)
         phantom = None

@@ -8,7 +8,8 @@ Arithmetic: Page's one-sided CUSUM, in integers. Per period x = metered - PUE x 
 k + (k_permille / 1000) x PUE x attested (noise that grows with a site, and noise that does not), then
 S <- max(0, S + x - forgiven), and the rule fires in the first period of each excursion where S > h. PUE is a ratio, so
 everything is scaled by its denominator, and by 1000. Where several statements speak of one period (two meters, two
-versions), the smallest metered and the largest attested figure count: the site gets the benefit.
+versions), the smallest metered and the largest attested figure count: the site gets the benefit. Where a version has
+sealed joules or an opaque line, x is unknown (``joules-sealed``, ``line-sealed``): S begins again from 0.
 Figures: ``metered_joules`` and ``attested_joules`` of the period, ``sum_joules`` (S, rounded down), ``k_joules``,
 ``k_permille``, ``h_joules``. Cites the books and the evidence since S was last 0, of the newest 32 periods.
 Keeps: per site and period the two figures and S, in columns.
@@ -26,6 +27,7 @@ from brakeline.treaty.rules.board import MAX_CITED, Board, make
 from brakeline.treaty.rules.books import PERMILLE, Said
 from brakeline.treaty.rules.columns import Column
 from brakeline.treaty.rules.excursions import Excursions, Standing
+from brakeline.treaty.rules.page_sums import UNKNOWN
 from brakeline.treaty.rules.slots import Slots
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Evidence
@@ -35,7 +37,8 @@ from brakeline.treaty.terms import RuleTerms
 class _Site(NamedTuple):
     """What is known of a site, by period; ``sums`` has the periods for which both figures are known.
 
-    ``metered`` is (joules, digest of the evidence), the smallest; ``attested`` the joules of each version of the books.
+    ``metered`` is (joules, digest of the evidence), the smallest; ``attested`` the joules of each version of the books,
+    and whether (1) there are more that are sealed.
     """
 
     sums: Excursions
@@ -62,7 +65,11 @@ class EnergyGap:
         """Take a figure in, and carry the sum on from its period."""
         evidence, books = said.predicate, said.books
         if books is not None:
-            self._site(books.site).attested.put(books.slot, (sum(line.joules or 0 for line in books.lines),))
+            sealed = sum(line.joules_sealed for line in books.lines) if books.sealed else 0
+            self._board.unknown(self._terms.rule, books.site, "joules-sealed", sealed)
+            self._board.unknown(self._terms.rule, books.site, "line-sealed", books.opaque)
+            joules = sum(line.joules or 0 for line in books.lines)
+            self._site(books.site).attested.put(books.slot, (joules, int(bool(sealed or books.opaque))))
             self._judge(books.site, books.period)
         elif isinstance(evidence, Evidence):
             period = self._grid.index_of(evidence.start, evidence.end)
@@ -90,7 +97,9 @@ class EnergyGap:
         """Bring S up to date from *period* on."""
         site = self._sites[name]
         metered, attested = site.metered.get(period), site.attested.get(period)
-        if metered is not None and attested:
+        if metered is not None and any(figures[1] for figures in attested.values()):
+            changed = site.sums.put(period, UNKNOWN.excess)
+        elif metered is not None and attested:
             explained = max(cast("int", figures[0]) for figures in attested.values()) * self._pue.numerator
             excess = (metered[0] - self._k) * self._scale - (PERMILLE + self._share) * explained
             changed = site.sums.put(period, excess)

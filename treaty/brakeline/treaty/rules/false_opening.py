@@ -4,6 +4,8 @@ Sees: for each opening, the rows it shows, held against the usage statement it n
 :mod:`brakeline.treaty.spotcheck.check`); an opening whose books are not in the log, or are of another site or period.
 Cannot see: whether the rows are those that were drawn, which the log of the challenge alone shows; whether a row that
 fits the lines is true.
+Sealed: a row with a sealed figure hashes to nothing that can be compared (``row-sealed``), rows of books with opaque
+lines neither (``line-sealed``); an open row is not held against sealed figures of its line.
 Arithmetic: hashes and integers; parameter ``slots``: into how many slots a period is cut.
 Figures: ``usage``; ``reason`` (``no-such-books``); or ``reason`` (a ``RowFault`` of that module), ``row`` (index of the
 first false row), ``chip``, ``false_rows``. One finding an opening. Books that were corrected are still what rows were
@@ -20,7 +22,7 @@ from typing import NamedTuple, cast
 
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.oversight import Opening
+from brakeline.treaty.oversight import OpenedRow, Opening
 from brakeline.treaty.rules.board import Board, make
 from brakeline.treaty.rules.books import BookLine, Books, Said
 from brakeline.treaty.rules.slots import Figures, Slots
@@ -29,6 +31,8 @@ from brakeline.treaty.terms import RuleTerms
 
 _UNKNOWN = -1
 """How a column keeps a figure that a line does not state."""
+_SEALED = -2
+"""How it keeps one that is sealed."""
 
 
 class _Waiting(NamedTuple):
@@ -36,6 +40,7 @@ class _Waiting(NamedTuple):
 
     digest: str
     said: Opening
+    sealed: frozenset[int]
 
 
 class FalseOpening:
@@ -62,7 +67,7 @@ class FalseOpening:
             for waiting in self._waiting.pop((books.site, books.period, books.digest), ()):
                 self._judge(waiting)
         elif isinstance(predicate, Opening):
-            self._judge(_Waiting(said.statement.digest, predicate))
+            self._judge(_Waiting(said.statement.digest, predicate, said.statement.sealed.rows))
 
     def _judge(self, opening: _Waiting) -> None:
         said = opening.said
@@ -74,7 +79,8 @@ class FalseOpening:
             figures = {"usage": said.usage, "reason": "no-such-books"}
         else:
             cited.append(said.usage)
-            false = [(row, why) for row in said.rows if (why := check_row(books, row, self._slots, self._peaks))]
+            rows = self._readable(opening, books)
+            false = [(row, why) for row in rows if (why := check_row(books, row, self._slots, self._peaks))]
             if false:
                 first, why = min(false, key=lambda item: item[0].index)
                 figures = {"usage": said.usage, "reason": why, "row": first.index, "chip": first.row.chip}
@@ -84,23 +90,33 @@ class FalseOpening:
             finding = make(self._terms, said.author, period=said.period, statements=cited, figures=figures)
         self._board.put(("false-opening", opening.digest), finding)
 
+    def _readable(self, opening: _Waiting, books: Committed) -> list[OpenedRow]:
+        """Return the rows that can be held against *books*; the others are counted."""
+        site, rows = opening.said.author, opening.said.rows
+        if books.opaque:
+            self._board.unknown(self._terms.rule, site, "line-sealed", len(rows))
+            return []
+        self._board.unknown(self._terms.rule, site, "row-sealed", len(opening.sealed))
+        return [row for place, row in enumerate(rows) if place not in opening.sealed]
+
     def _books(self, said: Opening) -> Committed | None:
         known = self._board.versions.digests(said.author, said.period)
         if said.usage not in known:
             return None
         figures = self._committed[said.author].get(said.period)[known.index(said.usage)]
         start, end = self._grid.start_of(said.period).value, self._grid.end_of(said.period).value
-        root, rows, lines = cast("tuple[bytes, int, tuple[tuple[object, ...], ...]]", figures)
-        return Committed(start, end, root, rows, _merged(lines))
+        root, rows, lines, opaque = cast("tuple[bytes, int, tuple[tuple[object, ...], ...], int]", figures)
+        return Committed(start, end, root, rows, _merged(lines), opaque)
 
 
 def _figures(books: Books) -> Figures:
     lines = tuple(_line(line) for line in books.lines)
-    return (books.table_root, books.table_rows, lines)
+    return (books.table_root, books.table_rows, lines, books.opaque)
 
 
 def _line(line: BookLine) -> Figures:
-    flop, joules = (_UNKNOWN if figure is None else figure for figure in (line.flop, line.joules))
+    flop = _SEALED if line.flop_sealed else _UNKNOWN if line.flop is None else line.flop
+    joules = _SEALED if line.joules_sealed else _UNKNOWN if line.joules is None else line.joules
     return (line.workload, line.activity.value, flop, joules, line.chips)
 
 
@@ -114,9 +130,15 @@ def _merged(lines: Iterable[tuple[object, ...]]) -> dict[tuple[str, str], LineFi
         times = dict(before.chip_ms)
         for chip_class, ms in chips:
             times[chip_class] = times.get(chip_class, 0) + ms
-        found[workload, activity] = LineFigures(times, _plus(before.flop, flop), _plus(before.joules, joules))
+        found[workload, activity] = LineFigures(
+            times,
+            _plus(before.flop, flop),
+            _plus(before.joules, joules),
+            before.flop_sealed or flop == _SEALED,
+            before.joules_sealed or joules == _SEALED,
+        )
     return found
 
 
 def _plus(known: int | None, figure: int) -> int | None:
-    return known if figure == _UNKNOWN else figure + (known or 0)
+    return known if figure in (_UNKNOWN, _SEALED) else figure + (known or 0)

@@ -7,8 +7,8 @@ Arithmetic: FLOP > 0, or tokens > 0, or joules x 1000 x 100 > percent x sum over
 ``idle_percent`` for idle lines and ``maintenance_percent`` for maintenance (which may load chips a little; tests at
 full load belong under ``other``, with their FLOP). A class that the treaty does not name may draw nothing.
 Figures: ``line`` (from 0), ``workload``, ``activity``, ``flop``, ``tokens``, ``joules`` (0 where not stated),
-``allowed_joules`` (rounded down). A line without joules is counted as unverifiable (``joules-absent``), as long as
-nothing else gives it away.
+``allowed_joules`` (rounded down). A line without joules, or with a sealed figure, is counted as unverifiable
+(``joules-absent``, ``figures-sealed``, ``line-sealed``), as long as nothing else gives it away.
 Keeps: nothing.
 Source: double entry of chip time; board and idle watts of the treaty's chip classes.
 """
@@ -40,6 +40,7 @@ class IdleCompute:
         """Hold every line that claims rest against what rest looks like."""
         if said.books is None:
             return
+        self._board.unknown(self._terms.rule, said.books.site, "line-sealed", said.books.opaque)
         for line in said.books.lines:
             percent = self._percent.get(line.activity)
             if percent is not None:
@@ -49,7 +50,9 @@ class IdleCompute:
         """Hold *line* against *allowed*, in hundredths of a millijoule."""
         joules = line.joules or 0
         if not line.flop and not line.tokens and joules * MILLI * _PERCENT <= allowed:
-            if line.joules is None:
+            if line.sealed:
+                self._board.unknown(self._terms.rule, books.site, "figures-sealed")
+            elif line.joules is None:
                 self._board.unknown(self._terms.rule, books.site, "joules-absent")
             return
         figures = {

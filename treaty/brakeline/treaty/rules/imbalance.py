@@ -4,6 +4,7 @@ Sees: chip time that was left out of the books or booked twice, by class; books 
 the site's own, not yet in effect, or not in the log; a period whose books were corrected away and not replaced.
 Cannot see: books that balance and are false (energy, peaks and meters are for that); an inventory that is itself false,
 or an old one cited although a newer one stands.
+Sealed: where a line's chip time is sealed the sum is unknown, and counted as unverifiable (``line-sealed``).
 Arithmetic: for each class c of the inventory or the lines, sum over lines of chip_ms[c] must equal
 count[c] x (end - start). Exact integers; no tolerance, because a site computes both sides.
 Figures: ``class``, ``booked_chip_ms``, ``due_chip_ms``; or ``inventory`` and ``reason`` (``unknown``,
@@ -34,6 +35,7 @@ class _Weighed(NamedTuple):
     length_ms: int
     inventory: str
     booked: Counter[str]
+    opaque: int
 
 
 class _Held(NamedTuple):
@@ -65,7 +67,7 @@ class Imbalance:
         elif books is not None:
             self._board.put(("imbalance", books.site, books.period), None)
             booked = tally(time for line in books.lines for time in line.chips)
-            self._weigh(_Weighed(books.digest, books.slot, books.length_ms, books.inventory, booked))
+            self._weigh(_Weighed(books.digest, books.slot, books.length_ms, books.inventory, booked, books.opaque))
 
     def supersede(self, slot: Slot) -> None:
         """Say so when a period is left without books."""
@@ -88,6 +90,9 @@ class Imbalance:
         reason = _reason(books.slot, held)
         if held is None or reason:
             self._name(books, "", [books.digest], {"inventory": books.inventory, "reason": reason})
+            return
+        if books.opaque:
+            self._board.unknown(self._terms.rule, books.slot.site, "line-sealed", books.opaque)
             return
         for chip_class in sorted({*held.chips, *books.booked}):
             booked, due = books.booked[chip_class], held.chips[chip_class] * books.length_ms

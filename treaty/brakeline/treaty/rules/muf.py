@@ -6,7 +6,8 @@ which bulk accounting cannot guard and item counting must; time booked under ano
 Arithmetic: Page's one-sided CUSUM, in integers. Per site and period x = u - (k_permille / 1000) x c, where u is what
 the chips of ``unattributed`` lines could have done at their dense peak and c what all chips booked could have done
 (FLOP); S <- max(0, S + x), and the rule fires in the first period of each excursion where S > h. Chip time is weighed
-by peak so that classes of chip add up. Versions of one period: the largest x counts.
+by peak so that classes of chip add up. A period with an opaque line has an unknown x (``line-sealed``): S begins again
+from 0. Versions of one period: the largest x counts.
 Figures: ``unattributed_flop`` and ``capacity_flop`` of the period, ``sum_flop`` (S, rounded down), ``k_permille``,
 ``h_flop``. Cites the books in which x > 0 since S was last 0 (:mod:`brakeline.treaty.rules.page_sums`).
 Keeps: one integer a site and period.
@@ -18,7 +19,7 @@ from __future__ import annotations
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import MILLI, PERMILLE, Said
-from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.page_sums import UNKNOWN, Measured, PageSums, SumTerms
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms
@@ -31,6 +32,7 @@ class Muf:
         """Judge by *terms* (``k_permille``, ``h_flop``)."""
         self._share, limit = terms.integer("k_permille"), terms.integer("h_flop")
         scale = MILLI * PERMILLE
+        self._rule, self._board = terms.rule, board
         constants = {"k_permille": self._share, "h_flop": limit}
         self._sums = PageSums(SumTerms(terms, limit * scale, scale, "sum_flop", constants), board)
 
@@ -38,6 +40,10 @@ class Muf:
         """Take the unattributed time of a period in."""
         books = said.books
         if books is None:
+            return
+        if books.opaque:
+            self._board.unknown(self._rule, books.site, "line-sealed", books.opaque)
+            self._sums.put(books.slot, (), UNKNOWN)
             return
         lost = sum(line.peak_mflop for line in books.lines if line.activity is Activity.UNATTRIBUTED)
         excess = lost * PERMILLE - books.peak_mflop * self._share

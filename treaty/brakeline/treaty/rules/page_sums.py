@@ -41,6 +41,11 @@ class Measured(NamedTuple):
     figures: Mapping[str, object]
 
 
+UNKNOWN = Measured(-(1 << 1024), {})
+"""What a version shows whose x is unknown: less than any x can be. S is at least 0 after any period, so that the sum
+begins again from 0 there, and what follows is never held against what may have been forgiven."""
+
+
 class SumTerms(NamedTuple):
     """What a rule sums.
 

@@ -3,6 +3,7 @@
 Sees: a line whose figures are physically impossible, by whichever counting method: the larger of ``flop_hardware`` and
 ``flop_model`` counts. Chips of a class that the treaty does not name have no peak: any FLOP on them fires.
 Cannot see: any number below the peak; chips that are faster than the treaty's table says they are.
+Sealed: a figure that is sealed is counted as unverifiable (``flop-sealed``, ``line-sealed``); the other may still fire.
 Arithmetic: flop x 1000 > sum over classes of chip_ms x peak_flop_per_s (chip-milliseconds, FLOP per second).
 Figures: ``line`` (from 0), ``workload``, ``flop``, ``peak_flop`` (rounded down).
 Source: the hardware method of counting training compute (chips x time x peak x utilisation), utilisation 1.
@@ -29,7 +30,10 @@ class PeakExceeded:
         books = said.books
         if books is None:
             return
+        self._board.unknown(self._terms.rule, books.site, "line-sealed", books.opaque)
         for line in books.lines:
+            if line.flop_sealed:
+                self._board.unknown(self._terms.rule, books.site, "flop-sealed")
             if line.flop is None or line.flop * MILLI <= line.peak_mflop:
                 continue
             figures = {

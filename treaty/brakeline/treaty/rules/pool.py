@@ -1,7 +1,8 @@
 """Training of a site that nothing excuses, taken together, against a share of what its chips could do: Page's sum.
 
 What ``undeclared-run`` and ``unlinked-runs`` share. Per site x = FLOP not excused - (k_permille / 1000) x peak of all
-lines of the books; a finding where S > ``h_flop`` (:mod:`brakeline.treaty.rules.page_sums`).
+lines of the books; a finding where S > ``h_flop`` (:mod:`brakeline.treaty.rules.page_sums`). Where lines
+are opaque x is unknown.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import cast
 
 from brakeline.treaty.rules.board import Board
 from brakeline.treaty.rules.books import MILLI, PERMILLE, Books
-from brakeline.treaty.rules.page_sums import Measured, PageSums, SumTerms
+from brakeline.treaty.rules.page_sums import UNKNOWN, Measured, PageSums, SumTerms
 from brakeline.treaty.rules.slots import Slots
 from brakeline.treaty.rules.versions import Slot
 from brakeline.treaty.terms import RuleTerms
 
 _SCALE = MILLI * PERMILLE
+_UNKNOWN = -1
+"""How a column keeps the capacity of books with opaque lines."""
 
 
 class Pool:
@@ -36,7 +39,7 @@ class Pool:
         pool = self._sites.get(books.site)
         if pool is None:
             pool = self._sites[books.site] = Slots(self._columns)
-        pool.put(books.slot, (0, books.peak_mflop))
+        pool.put(books.slot, (0, _UNKNOWN if books.opaque else books.peak_mflop))
 
     def add(self, slot: Slot, flop: int) -> None:
         """Let a version of the books have *flop* more (less, where it is negative) that nothing excuses."""
@@ -44,6 +47,9 @@ class Pool:
         inside, capacity = cast("tuple[int, int]", pool.get(slot.period)[slot.version])
         inside += flop
         pool.put(slot, (inside, capacity))
+        if capacity == _UNKNOWN:
+            self._sums.put(slot, (), UNKNOWN)
+            return
         figures = {self._figure: inside, "capacity_flop": capacity // MILLI}
         self._sums.put(slot, (), Measured(inside * _SCALE - self._share * capacity, figures))
 

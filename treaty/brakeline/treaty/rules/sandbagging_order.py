@@ -9,6 +9,7 @@ Arithmetic: *before* is by sequence in the evaluator's chain. A result is valid 
 site by the ``parents`` of inference lines; its FLOP there are the sum of the largest versions, as in ``threshold``. It
 is due when the site's books have reached ``grace_periods`` after the first period at whose end that sum exceeds
 ``floor_flop``. Under a treaty that names no evaluator no model is asked for an evaluation.
+Sealed: FLOP count for what is known of them (``flop-sealed``, ``line-sealed``).
 Figures: ``reason`` (``no-commitment``, ``unknown``, ``another-author``, ``another-model``, ``another-protocol``,
 ``not-before``), ``evaluation``, ``commitment``: about the evaluator; or ``reason`` = ``never-evaluated``, ``model``,
 ``served_flop``, ``floor_flop``: about the site.
@@ -132,8 +133,11 @@ class SandbaggingOrder:
 
     def _serve(self, books: Books) -> None:
         served: defaultdict[str, int] = defaultdict(int)
+        self._board.unknown(self._terms.rule, books.site, "line-sealed", books.opaque)
         for line in books.lines:
             if line.activity is Activity.INFERENCE:
+                if line.flop_sealed:
+                    self._board.unknown(self._terms.rule, books.site, "flop-sealed")
                 models = line.parents or ()
                 if not models:
                     self._board.unknown(self._terms.rule, books.site, "model-absent")

@@ -18,6 +18,9 @@ more is not covered by what the other labs' runs passed.
 Figures: ``threshold``, ``profile``, ``line_flop``, ``total_flop`` (up to that period), ``workload`` (the first name,
 sorted), ``lineage_statements`` (books counted; the newest 64 are cited). About the lab; the article is the threshold's
 own. A line that counts and states no FLOP, where the treaty presumes none, is unverifiable (``flop-absent``).
+Sealed: FLOP that are sealed count for what is known of them, at the least what the treaty presumes (``flop-sealed``,
+``line-sealed``). So a total under seals is a lower bound, and no authorisation is ever found short because of a seal. A
+modification of a run whose own compute is not all known is left alone.
 Keeps: per run a number; per site, workload and period what was booked, in columns. Judging a statement looks at the
 runs that it books to and those that descend from them; only a lineage that may have passed is added up.
 Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and the guidelines on it.
@@ -25,7 +28,7 @@ Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple, TypeAlias, cast
 
@@ -70,6 +73,7 @@ class ThresholdRule:
     def _take(self, books: Books) -> None:
         touched: set[int] = set()
         restructured: set[int] = set()
+        self._board.unknown(self._rule, books.site, "line-sealed", books.opaque)
         for line in books.lines:
             run, joined, changed = self._runs.place(books.lab, line)
             if changed:
@@ -78,12 +82,15 @@ class ThresholdRule:
                     threshold.join(run, joined)
             counting = [item for item in self._lines if self._counted.counts(line, item.terms.activities)]
             flop = self._counted.flop(line) if counting else 0
-            if flop is None:
+            sealed = bool(counting) and line.flop_sealed
+            if sealed:
+                self._board.unknown(self._rule, books.site, "flop-sealed")
+            elif flop is None:
                 self._board.unknown(self._rule, books.site, "flop-absent")
-            elif flop:
+            if flop or sealed:
                 touched.add(run)
                 for threshold in counting:
-                    threshold.book(run, books, line.workload, flop)
+                    threshold.book(run, books, line.workload, (flop or 0, int(sealed)))
         touched, restructured = ({self._runs.find(run) for run in runs} for runs in (touched, restructured))
         if touched or restructured:
             for threshold in self._lines:
@@ -149,7 +156,8 @@ class _Line:
     """One threshold: FLOP by run, and where lineages passed.
 
     ``_own`` is what a run's strands were booked with, the largest version of each; ``_most`` is at least what the
-    whole lineage adds up to: kept up without walking it, and tightened whenever it is added up.
+    whole lineage adds up to: kept up without walking it, and tightened whenever it is added up. ``_veiled`` counts the
+    books of a run that seal FLOP.
     """
 
     def __init__(self, terms: Threshold, shared: _Shared) -> None:
@@ -165,6 +173,7 @@ class _Line:
         self._authorised: dict[tuple[str, str], list[_Allowance]] = {}
         self._breaches: dict[int, _Passage] = {}
         self._clear: dict[int, int] = {}
+        self._veiled: Counter[int] = Counter()
 
     def authorise(self, said: Authorisation) -> None:
         """Take in a permission, if it is about this threshold."""
@@ -182,6 +191,7 @@ class _Line:
             for key, strand in self._strands.pop(other, {}).items():
                 self._strands[run][key] = strand  # a workload of a site is in one run only, so nothing is overwritten
             self._own[run] += self._own.pop(other, 0)
+            self._veiled[run] += self._veiled.pop(other, 0)
             for kept in (self._most, self._passages, self._breaches, self._clear):
                 kept.pop(other, None)
             self._shared.board.put((self.terms.name, other), None)
@@ -189,16 +199,20 @@ class _Line:
         for item in self._runs.with_descendants({run}) - {run}:
             self._most[item] += self._most[run]
 
-    def book(self, run: int, books: Books, workload: str, flop: int) -> None:
-        """Give *flop* to a workload of *run* in one version of a period's books."""
+    def book(self, run: int, books: Books, workload: str, counted: tuple[int, int]) -> None:
+        """Give a workload of *run*, in a version of the books, FLOP, and 1 where more may be sealed, else 0."""
         strands = self._strands[run]
         strand = strands.get((books.site, workload))
         if strand is None:
             strand = strands[books.site, workload] = _Strand(books.site, Slots(self._shared.board.columns))
             self._of_site[books.site].append((run, strand))
-        versions = _flop(strand.flop.get(books.period))
+        kept = strand.flop.get(books.period)
+        versions = _flop(kept)
+        flop, sealed = counted
         mine = versions.get(books.slot.version, 0) + flop
-        strand.flop.put(books.slot, (mine,))
+        was = cast("int", kept[books.slot.version][1]) if books.slot.version in kept else 0
+        strand.flop.put(books.slot, (mine, sealed | was))
+        self._veiled[run] += (sealed | was) - was
         self._change(run, max(0, mine - max(versions.values(), default=0)))
 
     def supersede(self, slot: Slot) -> None:
@@ -206,7 +220,9 @@ class _Line:
         lost: set[int] = set()
         for run, strand in self._of_site.get(slot.site, ()):
             before = _flop(strand.flop.get(slot.period))
-            if strand.flop.drop(slot) is not None:
+            gone = strand.flop.drop(slot)
+            if gone is not None:
+                self._veiled[self._runs.find(run)] -= cast("int", gone[1])
                 left = max((flop for version, flop in before.items() if version != slot.version), default=0)
                 lost.add(self._runs.find(run))
                 self._change(self._runs.find(run), left - max(before.values()))
@@ -362,6 +378,8 @@ class _Line:
         lab, part = self._runs[run].lab, self._shared.counted.profile.modification
         if part is None:
             return self._covered(run)
+        if any(self._veiled[item] for item in self._runs.ancestry(run)):
+            return True
         spent = original = 0
         for item in self._runs.ancestry(run):
             if self._runs[item].lab == lab:

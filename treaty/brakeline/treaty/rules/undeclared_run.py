@@ -11,6 +11,8 @@ the largest plan (declared: ``beyond-plan``). *Declared* means that the site's c
 as training, before (by sequence) the first books in which it counts (corrected ones too), that begins no later than
 their earliest period. Together (``scattered``): Page's sum per site over x = FLOP of undeclared workloads -
 (k_permille / 1000) x what all chips booked could have done; it fires where S > ``h_flop``.
+Sealed: FLOP count as in ``threshold``, for what is known of them (``flop-sealed``); of ``scattered``, a period with
+an opaque line has an unknown x, since the capacity is unknown (``line-sealed``).
 Figures: ``reason``; ``workload``, ``total_flop`` and ``floor_flop`` or ``planned_flop``; or ``undeclared_flop`` and
 ``capacity_flop`` of the period, ``sum_flop``, ``k_permille``, ``h_flop``. About the site.
 Keeps: per site and workload the first of its books, its declarations and a sum; per period its FLOP, in columns.
@@ -115,8 +117,11 @@ class UndeclaredRun:
 
     def _book(self, books: Books) -> None:
         booked: dict[str, int] = {}
+        self._board.unknown(self._terms.rule, books.site, "line-sealed", books.opaque)
         for line in books.lines:
             if self._counted.counts(line, _TRAINING):
+                if line.flop_sealed:
+                    self._board.unknown(self._terms.rule, books.site, "flop-sealed")
                 booked[line.workload] = booked.get(line.workload, 0) + (self._counted.flop(line) or 0)
         for workload in [name for name, flop in booked.items() if not flop]:
             del booked[workload]

@@ -8,6 +8,8 @@ Arithmetic: FLOP of a line as in ``threshold`` (:mod:`brakeline.treaty.rules.cou
 on training. A workload of a lab is *linked* when an authorisation names it, whatever its threshold and periods, or when
 it takes a model (``parents``) that a linked workload, of any lab, makes (``model_out``); superseded books count for
 that. Page's sum per site (:mod:`brakeline.treaty.rules.pool`) over what is not linked.
+Sealed: FLOP count as in ``threshold`` (``flop-sealed``); a period with an opaque line has an unknown x, since the
+capacity, and what its lines link, are unknown (``line-sealed``).
 Figures: ``unlinked_flop``, ``capacity_flop`` of the period, ``sum_flop``, ``k_permille``, ``h_flop``. About the site.
 Keeps: per lab its workloads and what they take and make; per site and workload its FLOP by period, in columns.
 Source: the presumption of MIRI, arXiv:2511.10783, Article IV, that training above a line is one activity until shown
@@ -43,6 +45,7 @@ class UnlinkedRuns:
         """Judge by *terms* (``k_permille``, ``h_flop``)."""
         self._counted = Counted(document)
         self._columns = board.columns
+        self._rule, self._board = terms.rule, board
         self._pool = Pool(terms, board, "unlinked_flop", {})
         self._runs: defaultdict[str, dict[str, Slots]] = defaultdict(dict)
         self._sites: defaultdict[_Key, set[str]] = defaultdict(set)
@@ -70,8 +73,11 @@ class UnlinkedRuns:
 
     def _book(self, lab: str, books: Books) -> None:
         booked: defaultdict[str, int] = defaultdict(int)
+        self._board.unknown(self._rule, books.site, "line-sealed", books.opaque)
         for line in books.lines:
             if self._counted.counts(line, _TRAINING):
+                if line.flop_sealed:
+                    self._board.unknown(self._rule, books.site, "flop-sealed")
                 booked[line.workload] += self._counted.flop(line) or 0
         self._pool.open(books)
         runs = self._runs[books.site]

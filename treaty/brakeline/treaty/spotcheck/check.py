@@ -39,11 +39,14 @@ class LineFigures:
         chip_ms: chip class -> chip-milliseconds.
         flop: the larger of both methods, None where neither is stated.
         joules: None where not stated.
+        flop_sealed, joules_sealed: the figure is stated and sealed, in part or whole: nothing is held against it.
     """
 
     chip_ms: Mapping[str, int]
     flop: int | None
     joules: int | None
+    flop_sealed: bool = False
+    joules_sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Committed:
         root: of the table, 32 bytes.
         rows: of the table.
         lines: (workload, activity) -> its figures; lines of one name are one.
+        opaque: how many lines are sealed whole; where there are any, rows cannot be held against the books.
     """
 
     start_ms: int
@@ -62,6 +66,7 @@ class Committed:
     root: bytes
     rows: int
     lines: Mapping[tuple[str, str], LineFigures]
+    opaque: int = 0
 
     @property
     def chips(self) -> int:
@@ -107,9 +112,12 @@ def _check_part(books: Committed, chip_class: str, part: RowPart, peaks: Mapping
         return RowFault.LINE
     flop = 0 if part.flop is None else part.flop.value
     joules = 0 if part.joules is None else part.joules.value
-    stated = (part.flop is None) is (line.flop is None) and (part.joules is None) is (line.joules is None)
-    within = part.ms.value <= line.chip_ms[chip_class] and flop <= (line.flop or 0) and joules <= (line.joules or 0)
-    if not stated or not within:
+    fits = (
+        part.ms.value <= line.chip_ms[chip_class],
+        line.flop_sealed or ((part.flop is None) is (line.flop is None) and flop <= (line.flop or 0)),
+        line.joules_sealed or ((part.joules is None) is (line.joules is None) and joules <= (line.joules or 0)),
+    )
+    if not all(fits):
         return RowFault.BEYOND_LINE
     peak = peaks.get(chip_class)
     return RowFault.PEAK if peak is not None and flop * 1000 >= part.ms.value * peak + 1000 else None
