@@ -11,7 +11,7 @@ import pytest
 from brakeline.audit.commands import app
 from brakeline.audit.replay import audit_sources, both_libraries
 from brakeline.audit.report import AuditReport, Exit, LogState
-from brakeline.ledger import ed25519
+from brakeline.ledger import ed25519, reader
 from brakeline.ledger.checkpoint import add_signatures, cosign
 from brakeline.ledger.entry import Kind
 from brakeline.ledger.errors import BrakelineError
@@ -423,3 +423,23 @@ def test_f_witnesses_cannot_make_an_honest_log_look_backdated(tmp_path: Path) ->
         log.published_size = len(log.entries)
     log.publish(world.now_ms)
     assert conduct(audit(world, tmp_path)) == []
+
+
+def test_an_address_that_dies_before_logs_are_compared_leaves_a_report_that_says_so(
+    long_log: tuple[Path, Path, World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, treaty, world = long_log
+    paths = [log.export(tmp_path / log.name) for log in world.logs[:2]]
+    sources = [str(path) for path in paths]
+    whole = audit_sources(sources, treaty, world.pin)
+    monkeypatch.setattr(reader, "_CACHE", 0)  # what a long log does: its tiles are read again for every comparison
+
+    def die(source: str, done: int, size: int) -> None:
+        if (source, done) == (sources[-1], size):
+            shutil.rmtree(paths[0])
+
+    report = audit_sources(sources, treaty, world.pin, progress=die)
+    assert (report.findings, report.docket) == (whole.findings, whole.docket)
+    assert [log.state for log in report.logs] == [LogState.REPRODUCED] * 2
+    assert codes(report) - codes(whole) == {"log-not-compared"}
+    assert world.logs[0].name in report.unchecked[0].message

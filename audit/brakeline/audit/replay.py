@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap, read_copy
@@ -23,6 +24,7 @@ from brakeline.audit.receipts import ReceiptsRead, read_receipts
 from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import opened
 from brakeline.ledger.spill import Spill
 from brakeline.treaty.admission import Verify
@@ -75,9 +77,9 @@ def audit_sources(
         given = None if receipts is None else read_receipts(receipts, copies, document)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
         if evidence is not None:
-            evidence += _forks(copies, document)
+            lost = [*_forks(copies, document, evidence)]
             evidence += given.bundles if given is not None else ()
-            lost = tuple(gather(findings, copies, document, evidence))
+            lost += gather(findings, copies, document, evidence)
             report = replace(report, unchecked=(*lost, *report.unchecked))
         if tell is not None:
             parts = tuple(largest(copies).values())
@@ -162,7 +164,8 @@ def weigh(
             item.copy.report = replace(item.copy.report, stale_ms=stale)
         gap = quorum_gap(item.copy, document)
         gaps += [gap] if gap is not None else []
-    judged = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
+    judged, gone = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
+    gaps += gone
     gaps += receipts.open if receipts is not None else ()
     report = AuditReport(
         pin=pin,
@@ -187,13 +190,7 @@ def gather(
         try:
             bundle = make_bundle(finding, copies, document)
         except BrakelineError as error:
-            yield Problem(
-                "evidence-not-made",
-                f"no bundle could be made about {finding.about}: {error.message}",
-                error.expected,
-                error.found,
-                error.fix,
-            )
+            yield _not_made(finding.about, error)
         else:
             evidence += () if bundle is None else (bundle,)
 
@@ -215,12 +212,22 @@ def _compare(copies: Sequence[Replayed]) -> None:
             second.fail(LogState.MISCONDUCT, fork)
 
 
-def _forks(copies: Sequence[Replayed], document: TreatyDocument) -> Iterator[Bundle]:
-    """Yield the evidence that two copies of one log cannot both be true."""
+def _forks(copies: Sequence[Replayed], document: TreatyDocument, evidence: list[Bundle]) -> Iterator[Problem]:
+    """Append the evidence that two copies of one log cannot both be true; yield what could not be made."""
     for first, second in _pairs(copies):
-        if first.reader is not None and second.reader is not None and compare_copies(first, second) is not None:
+        if first.reader is None or second.reader is None or compare_copies(first, second) is None:
+            continue
+        try:
             bundle = fork_of_copies(first.reader, second.reader, document.digest)
-            yield from () if bundle is None else (bundle,)
+        except BrakelineError as error:
+            yield _not_made(first.report.origin, error)
+        else:
+            evidence += () if bundle is None else (bundle,)
+
+
+def _not_made(about: str, error: BrakelineError) -> Problem:
+    message = f"no bundle could be made about {about}: {error.message}"
+    return Problem("evidence-not-made", message, error.expected, error.found, error.fix)
 
 
 def largest(copies: Sequence[Replayed]) -> dict[str, Facts]:
@@ -233,34 +240,72 @@ def largest(copies: Sequence[Replayed]) -> dict[str, Facts]:
     return kept
 
 
+class _Gone(Exception):
+    """A source that was read through, and did not answer when its log was compared with the others'."""
+
+    def __init__(self, origin: str, error: BrakelineError) -> None:
+        super().__init__(origin)
+        self.origin, self.error = origin, error
+
+
 def _verdict(
     copies: Sequence[Replayed],
     kept: dict[str, Facts],
     document: TreatyDocument,
     instant: int,
     dishonoured: Sequence[Dishonoured],
-) -> Verdict:
-    histories: dict[str, History] = {}
+) -> tuple[Verdict, list[Problem]]:
+    """Judge all logs together; a source that is gone by now is judged by what was read, and that is said."""
     misjudged: list[Misjudged] = []
     for item in copies:
-        report, reader = item.copy.report, item.copy.reader
-        whole = report.state is LogState.REPRODUCED
-        if (
-            reader is not None
-            and whole
-            and (report.origin not in histories or histories[report.origin].size < reader.size)
-        ):
-            histories[report.origin] = History(reader.size, reader.root_at)
-        problem = report.divergence
+        report, problem = item.copy.report, item.copy.report.divergence
         if report.state is LogState.MISCONDUCT and problem is not None and problem.index is not None:
             misjudged.append(Misjudged(report.origin, problem.code, problem.index))
-    return verdict(
-        document,
-        list(kept.values()),
-        as_of_ms=instant,
-        histories=histories,
-        misjudged=sorted(set(misjudged)),
-        dishonoured=dishonoured,
+    histories, gone = _histories(copies), list[Problem]()
+    while True:
+        try:
+            judged = verdict(
+                document,
+                list(kept.values()),
+                as_of_ms=instant,
+                histories=histories,
+                misjudged=sorted(set(misjudged)),
+                dishonoured=dishonoured,
+            )
+        except _Gone as lost:
+            del histories[lost.origin]
+            gone.append(_gone(lost))
+        else:
+            return judged, gone
+
+
+def _histories(copies: Sequence[Replayed]) -> dict[str, History]:
+    """Return origin -> the history of its largest copy that was read whole."""
+    found: dict[str, History] = {}
+    for item in copies:
+        report, reader = item.copy.report, item.copy.reader
+        known = found.get(report.origin)
+        if reader is not None and report.state is LogState.REPRODUCED and (known is None or known.size < reader.size):
+            found[report.origin] = History(reader.size, partial(_root_at, report.origin, reader))
+    return found
+
+
+def _root_at(origin: str, reader: LogReader, size: int) -> bytes:
+    try:
+        return reader.root_at(size)
+    except BrakelineError as error:
+        raise _Gone(origin, error) from None
+
+
+def _gone(lost: _Gone) -> Problem:
+    error = lost.error
+    return Problem(
+        "log-not-compared",
+        f"{lost.origin} was read and replayed, and could not be read again to compare it with what other logs say of "
+        f"it: {error.message}",
+        error.expected or "the same tiles once more",
+        error.found,
+        "mirror the log (`brakeline ledger mirror`) and audit the mirror: forks and omissions are not ruled out",
     )
 
 

@@ -1,0 +1,125 @@
+"""The books of a log as several logs are compared by them, in memory that does not grow with the log.
+
+What it is: per site and period, when each version of the books arrived and what was done, as plain numbers in columns
+(:mod:`brakeline.treaty.rules.columns`). What it is not: the statements; what no comparison of logs needs is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from brakeline.treaty.parts import Activity
+from brakeline.treaty.rules.columns import Archive, Column, Columns
+from brakeline.treaty.usage import ReadUsage
+
+
+class Work(NamedTuple):
+    """One line of the books of a period, as far as several logs are compared by it.
+
+    Attributes:
+        workload, activity: as booked.
+        chip_ms: (class of chip, chip-milliseconds), as booked.
+        flop: the larger of both counting methods, None where neither is known.
+    """
+
+    workload: str
+    activity: Activity
+    chip_ms: tuple[tuple[str, int], ...]
+    flop: int | None
+
+    @property
+    def total_ms(self) -> int:
+        """Chip-milliseconds of all classes."""
+        return sum(ms for _, ms in self.chip_ms)
+
+
+class Books(NamedTuple):
+    """One usage statement, as far as several logs are compared by it."""
+
+    digest: str
+    received_at_ms: int
+    work: tuple[Work, ...]
+
+
+_Packed: TypeAlias = "tuple[tuple[bytes, int, tuple[tuple[int, ...], ...]], ...]"
+"""Versions: digest, arrival, lines of (workload, activity, FLOP + 1 or 0, then class and chip-milliseconds by turns)."""
+
+_ACTIVITIES = tuple(Activity)
+_NUMBERS = {activity: number for number, activity in enumerate(_ACTIVITIES)}
+
+
+class Bookshelf:
+    """Books by (site, period): like a dictionary to lists of :class:`Books`, in order of arrival."""
+
+    def __init__(self, archive: Archive | None = None) -> None:
+        """Start empty; what is old goes to *archive*, by default memory."""
+        self._columns = Columns(archive)
+        self._sites: dict[str, Column[_Packed]] = {}
+        self._words: list[str] = []
+        self._word: dict[str, int] = {}
+
+    def add(self, digest: str, received_at_ms: int, period: int, usage: ReadUsage) -> None:
+        """Put the books *usage* of *period* on the shelf: the lines with chip time or FLOP."""
+        column = self._sites.get(usage.author)
+        if column is None:
+            column = self._sites[usage.author] = self._columns.new()
+        number = self._number
+        lines: list[tuple[int, ...]] = []
+        for line in usage.lines:
+            flop, chips = line.flop, line.chips
+            if len(chips) == 1:
+                ((name, ms),) = chips
+                used = bool(ms)
+                times: tuple[int, ...] = (number(name), ms)
+            else:
+                used = any(ms for _, ms in chips)
+                times = tuple(item for name, ms in chips for item in (number(name), ms))
+            if used or flop:
+                kind = _NUMBERS[line.activity]
+                lines.append((number(line.workload), kind, 0 if flop is None else flop + 1, *times))
+        version = (bytes.fromhex(digest), received_at_ms, tuple(lines))
+        column.put(period, (*(column.get(period) or ()), version))
+
+    def get(self, key: tuple[str, int], default: tuple[Books, ...] = ()) -> list[Books] | tuple[Books, ...]:
+        """Return the versions of the books of (site, period), *default* when there are none."""
+        column = self._sites.get(key[0])
+        versions = None if column is None else column.get(key[1])
+        if versions is None:
+            return default
+        return [Books(digest.hex(), at_ms, tuple(map(self._work, lines))) for digest, at_ms, lines in versions]
+
+    def arrivals(self, site: str, period: int) -> list[int]:
+        """Return when each version of the books of *site* for *period* arrived."""
+        column = self._sites.get(site)
+        return [] if column is None else [at_ms for _, at_ms, _ in column.get(period) or ()]
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Yield every (site, period) for which there are books."""
+        for site in self._sites:
+            for period in self.periods(site):
+                yield site, period
+
+    def periods(self, site: str, since: int = 0) -> Iterator[int]:
+        """Yield the periods from *since* on for which there are books of *site*, in order."""
+        column = self._sites.get(site)
+        if column is not None:
+            for period, _ in column.since(since):
+                yield period
+
+    @property
+    def sites(self) -> list[str]:
+        """Whose books there are."""
+        return list(self._sites)
+
+    def _number(self, word: str) -> int:
+        number = self._word.get(word)
+        if number is None:
+            number = self._word[word] = len(self._words)
+            self._words.append(word)
+        return number
+
+    def _work(self, line: tuple[int, ...]) -> Work:
+        workload, kind, flop, *times = line
+        chips = tuple((self._words[name], ms) for name, ms in zip(times[::2], times[1::2], strict=True))
+        return Work(self._words[workload], _ACTIVITIES[kind], chips, flop - 1 if flop else None)
