@@ -123,9 +123,9 @@ def test_missing_books_are_a_finding_once_their_deadline_has_passed(tmp_path: Pa
     world.until(cast.START + 2 * cast.PERIOD + world.document.deadlines.report_ms.value + 1_000)
     report = audit(world, tmp_path)
     assert report.exit is Exit.FINDINGS
-    assert {(item.body["rule"], item.body["about"], item.body.get("period")) for item in report.findings} == {
-        ("missing-period", site, 1) for site in (cast.SITE, cast.OTHER_SITE)
-    }
+    assert {
+        (str(item.body["rule"]), str(item.body["about"]), str(item.body.get("period"))) for item in report.findings
+    } == {("missing-period", site, "1") for site in (cast.SITE, cast.OTHER_SITE)}
 
 
 # 2: a verifier's misconduct -------------------------------------------------------------------------------------------

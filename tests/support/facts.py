@@ -52,7 +52,7 @@ class Logs:
         self._index += 1
         for facts, judge, instant in zip(self.parts, self._judges, instants, strict=True):
             if instant is not None:
-                gather(facts, self.document, statement, instant)
+                gather(facts, self.document, statement, instant, self._index)
                 judge.add(self._index, Kind.STATEMENT, statement)
                 facts.newest_ms = max(facts.newest_ms, instant)
                 facts.passed, facts.unverifiable = judge.passed(), judge.unverifiable()

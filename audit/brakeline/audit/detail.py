@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from brakeline.audit.look import Look
+from brakeline.treaty.bookshelf import Work
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.names import lab_of
@@ -21,7 +22,7 @@ from brakeline.treaty.order_report import report as order_report
 from brakeline.treaty.parts import Activity
 from brakeline.treaty.reconcile.logs import Logs
 from brakeline.treaty.reconcile.reporting import due_periods
-from brakeline.treaty.replay import Facts, Work
+from brakeline.treaty.replay import Facts
 
 BUCKETS = 40
 """Columns of a chart at most; beyond, several periods share one."""
@@ -267,13 +268,13 @@ def _keeping_up(logs: Logs) -> Iterator[KeepingUp]:
     first: dict[bytes, int] = {}
     shared: Counter[bytes] = Counter()
     for facts in logs.parts:
-        for digest, at in facts.arrivals.items():
+        for digest, arrival in facts.arrivals.items():
             if int.from_bytes(digest[:8]) % step == 0:
-                first[digest] = min(first.get(digest, at), at)
+                first[digest] = min(first.get(digest, arrival.at_ms), arrival.at_ms)
                 shared[digest] += 1
     for verifier in sorted(logs.document.verifiers, key=lambda item: item.origin):
         mine = parts.get(verifier.origin)
-        known: Mapping[bytes, int] = {} if mine is None else mine.arrivals
-        later = sorted(known[digest] - at for digest, at in first.items() if shared[digest] > 1 and digest in known)
+        came = ((mine and mine.arrivals.get(digest), at) for digest, at in sorted(first.items()) if shared[digest] > 1)
+        later = sorted(arrival.at_ms - at for arrival, at in came if arrival)
         median, most_ms = (later[(len(later) - 1) // 2], later[-1]) if later else (None, None)
         yield KeepingUp(verifier.origin, verifier.party, mine is not None, median, most_ms, len(later))

@@ -43,7 +43,7 @@ class Books(NamedTuple):
 
 
 _Packed: TypeAlias = "tuple[tuple[bytes, int, tuple[tuple[int, ...], ...]], ...]"
-"""Versions: digest, arrival, lines of (workload, activity, FLOP + 1 or 0, then class and chip-milliseconds by turns)."""
+"""Versions: digest, arrival, lines of (workload, activity, FLOP + 1 or 0, then class and chip-ms by turns)."""
 
 _ACTIVITIES = tuple(Activity)
 _NUMBERS = {activity: number for number, activity in enumerate(_ACTIVITIES)}

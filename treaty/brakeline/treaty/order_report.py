@@ -28,6 +28,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
+from brakeline.treaty.bookshelf import Books, Work
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.orders import in_force, names_site, share
@@ -42,7 +43,7 @@ from brakeline.treaty.reconcile.braking import (
     passed_before,
 )
 from brakeline.treaty.reconcile.logs import Logs
-from brakeline.treaty.replay import Acknowledged, Books, Facts, Work
+from brakeline.treaty.replay import Acknowledged, Facts
 from brakeline.treaty.statements import Acknowledgement, Order, StoppedWorkload
 
 LOOK_BACK = 8
@@ -273,7 +274,7 @@ class _Author:
         self._lifting = [name for name, other in logs.orders.items() if digest in other.lifts]
         self.binding = binding_period(logs, digest)
         arrivals = [facts.arrivals.get(bytes.fromhex(digest)) for facts in logs.parts]
-        self.first_ms = min((at for at in arrivals if at is not None), default=None)
+        self.first_ms = min((arrival.at_ms for arrival in arrivals if arrival is not None), default=None)
 
     def site(self, site: str) -> SiteReport:
         """Return the report of one site."""
@@ -342,7 +343,7 @@ class _Author:
         kept_until: int | None = None
         gap = False
         for period in range(max(self.binding, self._logs.enrolled[site]), min(self._until, self._ended())):
-            held = sum(1 for facts in self._logs.parts if facts.books.get((site, period)))
+            held = sum(1 for facts in self._logs.parts if facts.books.arrivals(site, period))
             if any(True for _ in exceeding(self._logs, self._order, site, period)):
                 return Kept.BROKEN, kept_until
             if held >= self._logs.enough and not gap:
@@ -360,7 +361,7 @@ class _Author:
 
     def _activities(self, site: str, began: int, quorum: int | None) -> Iterator[Booked]:
         """Yield what the books of each period show, from LOOK_BACK before *began* on."""
-        booked = {key[1] for facts in self._logs.parts for key in facts.books if key[0] == site}
+        booked = {period for facts in self._logs.parts for period in facts.books.periods(site, began - LOOK_BACK)}
         for period in sorted(p for p in booked if began - LOOK_BACK <= p < max(self._until, began) + LOOK_BACK):
             versions = self._logs.counted(site, period).values()
             if not versions:  # all were withdrawn
@@ -377,7 +378,7 @@ class _Author:
                 used=_part(self._weight(scope), self._weight(books.work)),
                 flop=flop,
                 leaked=self._leaked(books, scope, flop, partial) if leaks else Range(0, 0),
-                logs=sum(1 for facts in self._logs.parts if facts.books.get((site, period))),
+                logs=sum(1 for facts in self._logs.parts if facts.books.arrivals(site, period)),
             )
 
     def _leaked(self, books: Books, scope: Sequence[Work], flop: Range, partial: bool) -> Range:

@@ -1,7 +1,7 @@
 """The register: what admission remembers of one log prefix, and nothing more.
 
-Keys and who holds them, and for every author the tree of statement digests: 40 bytes a statement, no payloads, so that
-an auditor replays long logs in little memory. Positions answer two questions: *is this digest here, at which index?*
+Keys and who holds them, and for every author the tree of statement digests: 40 bytes a statement, of which memory
+holds the newest, and no payloads. Positions answer two questions: *is this digest here, at which index?*
 and *is this parent here?* The register trusts its caller: :meth:`Register.record` is for statements that
 :func:`brakeline.treaty.admission.admit` admitted.
 """
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.author_tree import AuthorTree, Node
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.statements import Enrolment, Statement
 
 
@@ -42,8 +43,9 @@ class Holder(NamedTuple):
 class Register:
     """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
 
-    def __init__(self, document: TreatyDocument) -> None:
-        """Start from the keys that *document* names, with an empty prefix."""
+    def __init__(self, document: TreatyDocument, archive: Archive | None = None) -> None:
+        """Start from the keys that *document* names, with an empty prefix; what is old goes to *archive*."""
+        self._archive = archive
         self.document = document
         self.treaty_digest = document.digest
         self._holders: dict[str, list[Holder]] = defaultdict(list)
@@ -115,7 +117,9 @@ class Register:
         if authored is None:
             self._unchained[statement.digest] = index
             return
-        chain = self._chains.setdefault(authored.author, AuthorTree())
+        chain = self._chains.get(authored.author)
+        if chain is None:
+            chain = self._chains[authored.author] = AuthorTree(self._archive)
         node = Node(bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
         chain.add(authored.sequence, node)
         if isinstance(authored, Enrolment) and authored.action != "end":

@@ -10,17 +10,16 @@ is not: a comparison of logs (:mod:`brakeline.treaty.reconcile` does that with t
         replay.feed(entry)
     replay.finish()
 
-Memory: digests and numbers, no payloads: per statement its digest and time of arrival, its place in its author's tree,
-and what the log rules keep. Pure: ``root_at`` is the caller's, the clock of admission is ``received_at_ms``.
+Memory does not grow with the number of statements: what must be kept of each (digest, time of arrival, place in its
+author's tree, figures of its books, what the log rules keep) goes to the archive as it gets old.
+Pure: ``root_at`` is the caller's, the clock of admission is ``received_at_ms``.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from sys import intern
 from typing import NamedTuple
 
 from brakeline.ledger import ed25519
@@ -28,6 +27,7 @@ from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, Outcome, Verify, admit, check_treaty_statement
+from brakeline.treaty.bookshelf import Bookshelf
 from brakeline.treaty.bracket import bracket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
@@ -44,37 +44,16 @@ from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.spotcheck.challenge import Challenger, Drawn, parse_challenge
 from brakeline.treaty.statements import (
     Acknowledgement,
-    Activity,
     Enrolment,
     Evidence,
     Inventory,
     Order,
     Statement,
 )
-from brakeline.treaty.usage import ReadUsage
+from brakeline.treaty.tape import Arrival, Arrivals
 
 RootAt = Callable[[int], bytes]
 """The root this log had at a size, from verified tiles."""
-
-
-class Work(NamedTuple):
-    """One line of the books of a period, as far as several logs are compared by it.
-
-    Attributes:
-        workload, activity: as booked.
-        chip_ms: (class of chip, chip-milliseconds), as booked.
-        flop: the larger of both counting methods, None where neither is known.
-    """
-
-    workload: str
-    activity: Activity
-    chip_ms: tuple[tuple[str, int], ...]
-    flop: int | None
-
-    @property
-    def total_ms(self) -> int:
-        """Chip-milliseconds of all classes."""
-        return sum(ms for _, ms in self.chip_ms)
 
 
 class Acknowledged(NamedTuple):
@@ -83,14 +62,6 @@ class Acknowledged(NamedTuple):
     digest: str
     received_at_ms: int
     said: Acknowledgement
-
-
-class Books(NamedTuple):
-    """One usage statement, as far as several logs are compared by it."""
-
-    digest: str
-    received_at_ms: int
-    work: tuple[Work, ...]
 
 
 class Claim(NamedTuple):
@@ -135,7 +106,7 @@ class Facts:
         origin: the log.
         newest_ms: ``received_at_ms`` of the newest entry, -1 for an empty log. Everything that this log received
             before that instant is in the facts.
-        arrivals: statement digest (32 bytes) -> received_at_ms.
+        arrivals: statement digest (32 bytes) -> when it arrived, and where it stands.
         enrolled: site -> the first period its key is enrolled for.
         holding: site -> the first period an inventory of it takes effect.
         books: (site, period) -> the versions of its books here.
@@ -159,10 +130,10 @@ class Facts:
 
     origin: str
     newest_ms: int = -1
-    arrivals: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    arrivals: Arrivals = field(default_factory=Arrivals)
     enrolled: dict[str, int] = field(default_factory=dict[str, int])
     holding: dict[str, int] = field(default_factory=dict[str, int])
-    books: dict[tuple[str, int], list[Books]] = field(default_factory=dict[tuple[str, int], list[Books]])
+    books: Bookshelf = field(default_factory=Bookshelf)
     corrected: set[tuple[str, int, str]] = field(default_factory=set[tuple[str, int, str]])
     orders: dict[str, Order] = field(default_factory=dict[str, Order])
     acknowledged: dict[tuple[str, str], list[Acknowledged]] = field(
@@ -183,22 +154,10 @@ class Facts:
     opened: dict[tuple[str, str, str], dict[int, int]] = field(
         default_factory=dict[tuple[str, str, str], dict[int, int]]
     )
-    _digests: bytearray = field(default_factory=bytearray)
-    _indexes: array[int] = field(default_factory=lambda: array("Q"))
 
-    def place(self, digest: bytes, index: int) -> None:
-        """Note that the statement *digest* stands at *index*; indexes only grow."""
-        self._digests += digest
-        self._indexes.append(index)
-
-    def below(self, size: int) -> Iterator[bytes]:
-        """Yield the digests of the statements that stand below *size* entries, in log order."""
-        return (digest for digest, _ in self.places(size))
-
-    def places(self, size: int) -> Iterator[tuple[bytes, int]]:
-        """Yield (digest, index) of the statements that stand below *size* entries, in log order."""
-        for place in range(bisect_left(self._indexes, size)):
-            yield bytes(self._digests[32 * place : 32 * place + 32]), self._indexes[place]
+    def below(self, size: int) -> Iterator[tuple[bytes, Arrival]]:
+        """Yield the statements that stand below *size* entries, by digest, in no particular order."""
+        return ((digest, found) for digest, found in self.arrivals.items() if found.entry < size)
 
 
 class LogReplay:
@@ -225,7 +184,7 @@ class LogReplay:
         verifier = document.verifier_by_origin(origin)
         if verifier is None:
             raise _wrong("replay-origin", "a log that the treaty names", origin)
-        self.facts = Facts(origin)
+        self.facts = Facts(origin, arrivals=Arrivals(archive), books=Bookshelf(archive))
         self._document = document
         self._key = verifier.log_key
         self._witnesses = [item.witness_key for item in document.verifiers]
@@ -233,7 +192,7 @@ class LogReplay:
         self._times_from = 0
         self._root_at = root_at
         self._verify = verify
-        self._register = Register(document)
+        self._register = Register(document, archive)
         self._judge = LogJudge(document, archive)
         self._challenger = Challenger(document, origin)
         self._expected: list[bytes] = []
@@ -340,8 +299,7 @@ class LogReplay:
         self._register.record(statement, entry.index)
         self._judge.add(entry.index, entry.kind, statement)
         self._challenger.take(entry.index, entry.received_at_ms, statement)
-        self.facts.place(bytes.fromhex(statement.digest), entry.index)
-        gather(self.facts, self._document, statement, entry.received_at_ms)
+        gather(self.facts, self._document, statement, entry.received_at_ms, entry.index)
 
     def _heartbeat(self, entry: Entry) -> None:
         heartbeat = parse_heartbeat(entry.body)
@@ -399,15 +357,14 @@ class LogReplay:
         self._times_from = size - 1
 
 
-def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int) -> None:
-    """Add what *statement*, which arrived at *received_at_ms*, shows to *facts*."""
-    facts.arrivals[bytes.fromhex(statement.digest)] = received_at_ms
+def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int, index: int) -> None:
+    """Add what *statement*, which arrived at *received_at_ms* as entry *index*, shows to *facts*."""
+    facts.arrivals.add(bytes.fromhex(statement.digest), received_at_ms, index)
     usage = statement.usage
     if usage is not None:
         period = document.grid.index_from(usage.start, usage.end)
         if period is not None:  # the grid was checked at admission
-            books = Books(statement.digest, received_at_ms, _work(usage))
-            facts.books.setdefault((usage.author, period), []).append(books)
+            facts.books.add(statement.digest, received_at_ms, period, usage)
         return
     match statement.predicate:
         case Enrolment(action="begin" | "replace") as said:
@@ -433,12 +390,6 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
             facts.determinations[statement.digest] = said
         case _:
             pass
-
-
-def _work(usage: ReadUsage) -> tuple[Work, ...]:
-    """Return the lines with chip time or FLOP."""
-    lines = [Work(intern(line.workload), line.activity, line.chips, line.flop) for line in usage.lines]
-    return tuple([work for work in lines if work.flop or work.total_ms])
 
 
 def _least(table: dict[str, int], key: str, value: int) -> None:

@@ -72,10 +72,10 @@ class Tape:
 
 
 class Arrival(NamedTuple):
-    """When a statement arrived (ms), and the index of its entry."""
+    """When a statement arrived (ms), and the number of its entry."""
 
     at_ms: int
-    index: int
+    entry: int
 
 
 class Arrivals:
@@ -93,11 +93,11 @@ class Arrivals:
         """Return how many statements there are."""
         return self._size
 
-    def add(self, digest: bytes, at_ms: int, index: int) -> None:
-        """Note that the statement *digest* stands at *index*, and arrived at *at_ms*."""
+    def add(self, digest: bytes, at_ms: int, entry: int) -> None:
+        """Note that the statement *digest* stands at *entry*, and arrived at *at_ms*."""
         bucket = digest[0]
         tail = self._tails[bucket]
-        tail += digest + at_ms.to_bytes(8, "big") + index.to_bytes(8, "big")
+        tail += digest + at_ms.to_bytes(8, "big") + entry.to_bytes(8, "big")
         self._size += 1
         if self._read:
             self._read.pop(bucket, None)
@@ -117,6 +117,11 @@ class Arrivals:
         """Yield every digest."""
         for number in range(_BUCKETS):
             yield from self.bucket(number)
+
+    def items(self) -> Iterator[tuple[bytes, Arrival]]:
+        """Yield every digest with its arrival, in no particular order."""
+        for number in range(_BUCKETS):
+            yield from self.bucket(number).items()
 
     def absent_from(self, other: Arrivals) -> Iterator[tuple[bytes, Arrival]]:
         """Yield what is here and not in *other*, in no particular order."""

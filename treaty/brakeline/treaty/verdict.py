@@ -24,7 +24,7 @@ from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, u
 from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.logs import Logs, Timing
-from brakeline.treaty.reconcile.reporting import Due, due_periods, reporting
+from brakeline.treaty.reconcile.reporting import Reported, reported_by, reporting
 from brakeline.treaty.replay import Facts
 from brakeline.treaty.rules.board import Unverifiable
 
@@ -87,10 +87,10 @@ def verdict(
         dishonoured: receipts that the history of their log, as it was read, does not contain.
     """
     logs = Logs(document, parts)
-    due = list(due_periods(logs, as_of_ms))
+    due = reported_by(logs, as_of_ms)
     found: dict[str, Finding] = {digest: item for facts in logs.parts for digest, item in facts.standing.items()}
     for rule in (
-        reporting(logs, iter(due)),
+        reporting(logs, iter(due.late)),
         breaches(logs),
         unacknowledged(logs, as_of_ms),
         unopened(logs, as_of_ms),
@@ -152,9 +152,11 @@ def _lacking(logs: Logs) -> Iterator[Open]:
     grace = logs.document.deadlines.takeover_ms.value
     for facts in logs.parts:
         lacking: set[bytes] = set()
+        old = facts.newest_ms - grace
         for other in logs.parts:
-            old = facts.newest_ms - grace
-            lacking |= {d for d, at in other.arrivals.items() if at < old and d not in facts.arrivals}
+            if other is not facts:
+                absent = other.arrivals.absent_from(facts.arrivals)
+                lacking |= {digest for digest, arrival in absent if arrival.at_ms < old}
         if lacking:
             yield Open(
                 "statements-lacking",
@@ -165,8 +167,8 @@ def _lacking(logs: Logs) -> Iterator[Open]:
             )
 
 
-def _undecided(logs: Logs, due: Sequence[Due], as_of_ms: int) -> Iterator[Open]:
-    books = sum(1 for item in due if item.timing is Timing.UNKNOWN)
+def _undecided(logs: Logs, due: Reported, as_of_ms: int) -> Iterator[Open]:
+    books = due.unknown
     if books:
         yield Open(
             "arrival-undecided",
@@ -211,14 +213,15 @@ def _unverifiable(logs: Logs) -> Mapping[Unverifiable, int]:
     return most
 
 
-def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tuple[Level, ...]:
+_NOT_DUE = "nothing due yet"
+
+
+def _levels(logs: Logs, findings: Sequence[Finding], due: Reported) -> tuple[Level, ...]:
     if not logs.parts:
         nothing = "No log could be read, so nothing can be said."
         return tuple(Level(name, "not judged", nothing) for name in ("run-correct", "run-complete", "fleet-complete"))
     content = [item for item in findings if item.rule not in _COMPLETENESS and item.rule != _CONDUCT]
     gaps = [item for item in findings if item.rule in _COMPLETENESS and item.rule != "late"]
-    undecided = sum(1 for item in due if item.timing is Timing.UNKNOWN)
-    reported = sum(1 for item in due if logs.digests(item.site, item.period))
     metered = {site for facts in logs.parts for site in facts.metered}
     unknown = sum(_unverifiable(logs).values())
     correct = Level(
@@ -230,10 +233,14 @@ def _levels(logs: Logs, findings: Sequence[Finding], due: Sequence[Due]) -> tupl
     )
     complete = Level(
         "run-complete",
-        "incomplete" if gaps or undecided or reported < len(due) else "complete" if due else "nothing due yet",
-        f"Of {len(due)} periods due from {len(logs.owing)} sites, {reported} are in the logs. "
+        "incomplete"
+        if gaps or due.unknown or due.held < due.periods
+        else "complete"
+        if due.periods
+        else "nothing due yet",
+        f"Of {due.periods} periods due from {len(logs.owing)} sites, {due.held} are in the logs. "
         f"Findings of missing or unbalanced books: {len(gaps)}.",
-        {"due": len(due), "findings": len(gaps), "reported": reported, "sites": len(logs.owing)},
+        {"due": due.periods, "findings": len(gaps), "reported": due.held, "sites": len(logs.owing)},
     )
     fleet = Level(
         "fleet-complete",

@@ -126,8 +126,8 @@ def _omission(finding: Finding, copies: Sequence[Replayed], document: TreatyDocu
     for mine, facts in _read(copies, finding.about):
         note = _embedded(mine, beat, origin)
         for theirs, other in _read(copies, origin):
-            places = (index for digest, index in other.places(size) if digest not in facts.arrivals)
-            first = next(places, None)
+            absent = (arrival.entry for _, arrival in other.arrivals.absent_from(facts.arrivals))
+            first = min((index for index in absent if index < size), default=None)
             if note is None or first is None or theirs.size < size:
                 continue
             heartbeat, statement = receipt_from(mine, beat).decode(), receipt_from(theirs, first, note).decode()
@@ -167,9 +167,9 @@ def _equivocation(finding: Finding, copies: Sequence[Replayed], document: Treaty
 
 def _envelopes(copies: Sequence[Replayed], digest: bytes) -> Iterator[Envelope]:
     for reader, facts in _read(copies):
-        if digest in facts.arrivals:
-            index = next(index for item, index in facts.places(reader.size) if item == digest)
-            yield Envelope.from_body(reader.entry_at(index).body)
+        arrival = facts.arrivals.get(digest)
+        if arrival is not None and arrival.entry < reader.size:
+            yield Envelope.from_body(reader.entry_at(arrival.entry).body)
 
 
 def _enrolment(copies: Sequence[Replayed], keyid: str) -> Envelope:

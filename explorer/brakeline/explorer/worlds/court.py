@@ -72,7 +72,7 @@ def _beat(judge: LogJudge, known: dict[str, int], period: int) -> None:
 
 
 def _note(facts: Facts, world: World, item: Heard) -> None:
-    gather(facts, world.document, item.statement, item.at_ms)
+    gather(facts, world.document, item.statement, item.at_ms, len(facts.arrivals))
 
 
 def _when(world: World, finding: Finding, known: dict[str, int], now: int) -> int:

@@ -26,13 +26,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from brakeline.treaty.bookshelf import Books, Work
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.orders import covers, in_force, names_site, share
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.logs import Logs, Timing
-from brakeline.treaty.replay import Books, Work
 from brakeline.treaty.rules.board import make, tally
 from brakeline.treaty.statements import Order
 
@@ -62,8 +62,13 @@ def binding_period(logs: Logs, digest: str) -> int | None:
 
 def _booked(logs: Logs, order: Order, first: int) -> list[tuple[str, int]]:
     """Return the (site, period) in the scope of *order* from period *first* on for which there are books, sorted."""
-    found = {key for facts in logs.parts for key in facts.books if first <= key[1] < order.expiry_period}
-    return sorted(key for key in found if names_site(order, key[0], logs.document))
+    named = {site for facts in logs.parts for site in facts.books.sites}
+    sites = sorted(site for site in named if names_site(order, site, logs.document))
+    found: list[tuple[str, int]] = []
+    for site in sites:
+        periods = {period for facts in logs.parts for period in facts.books.periods(site, first)}
+        found += [(site, period) for period in sorted(periods) if period < order.expiry_period]
+    return found
 
 
 class Excess(NamedTuple):

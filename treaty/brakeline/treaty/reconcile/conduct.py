@@ -120,7 +120,8 @@ def _omission(
     size, heartbeat, root = max(claims, default=(0, 0, b""))
     if not size or history is None or size > history.size or history.root_at(size) != root:
         return  # nothing said in time, or of a history that was not read (a fork, if it is one, is found as such)
-    omitted = sorted(digest.hex() for digest in other.below(size) if digest not in facts.arrivals)
+    absent = other.arrivals.absent_from(facts.arrivals)
+    omitted = sorted(digest.hex() for digest, arrival in absent if arrival.entry < size)
     if omitted:
         figures = {"seen_in": other.origin, "size": size, "heartbeat": heartbeat, "omitted": len(omitted)}
         yield make(terms, facts.origin, statements=omitted, figures={"act": "omission", **figures})

@@ -11,8 +11,9 @@ from enum import Enum
 from functools import cached_property
 from typing import TypeVar
 
+from brakeline.treaty.bookshelf import Books
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.replay import Books, Facts
+from brakeline.treaty.replay import Facts
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import Order
 
@@ -91,7 +92,8 @@ class Logs:
         An unread log can only have made it earlier, so that a bound from here never accuses too soon.
         """
         raw = bytes.fromhex(digest)
-        came = sorted(facts.arrivals[raw] for facts in self.parts if raw in facts.arrivals)
+        found = (facts.arrivals.get(raw) for facts in self.parts)
+        came = sorted(arrival.at_ms for arrival in found if arrival is not None)
         return came[self.enough - 1] if len(came) >= self.enough else None
 
     @cached_property
@@ -124,8 +126,7 @@ class Logs:
     def reported(self, site: str, period: int) -> Iterator[int | None]:
         """Yield, for each part, when the first version of a site's books of *period* arrived."""
         for facts in self.parts:
-            versions = facts.books.get((site, period), ())
-            yield min((books.received_at_ms for books in versions), default=None)
+            yield min(facts.books.arrivals(site, period), default=None)
 
 
 def _least(items: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:

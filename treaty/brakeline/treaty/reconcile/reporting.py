@@ -27,6 +27,35 @@ class Due(NamedTuple):
     timing: Timing
 
 
+class Reported(NamedTuple):
+    """What became of all periods that are due, in numbers; singly only those that came too late, or not at all.
+
+    Attributes:
+        periods: due.
+        held: of which some log has books.
+        unknown: of which the logs read do not decide whether they came in time.
+        late: whose books fewer than f + 1 logs had in time, sites in order of name.
+    """
+
+    periods: int
+    held: int
+    unknown: int
+    late: list[Due]
+
+
+def reported_by(logs: Logs, as_of_ms: int) -> Reported:
+    """Return what became of every period whose deadline is before *as_of_ms*."""
+    periods = held = unknown = 0
+    late: list[Due] = []
+    for item in due_periods(logs, as_of_ms):
+        periods += 1
+        held += any(arrival is not None for arrival in logs.reported(item.site, item.period))
+        unknown += item.timing is Timing.UNKNOWN
+        if item.timing is Timing.TOO_LATE:
+            late.append(item)
+    return Reported(periods, held, unknown, late)
+
+
 def due_periods(logs: Logs, as_of_ms: int) -> Iterator[Due]:
     """Yield every period of every site whose deadline is before *as_of_ms*, sites in order of name."""
     document = logs.document

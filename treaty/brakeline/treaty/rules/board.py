@@ -51,7 +51,7 @@ class Board:
         """Start empty; *columns* is where rules keep what they must remember of the past."""
         self.columns = Columns() if columns is None else columns
         self.versions = Versions(self.columns)
-        self.branches = Branches()
+        self.branches = Branches(self.columns.archive)
         self._of_books: dict[str, list[Hashable]] = {}
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}

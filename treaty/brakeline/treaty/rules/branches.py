@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.author_tree import ROOT, AuthorTree, Node
+from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.statements import Enrolment, Statement
 
 
@@ -70,9 +72,9 @@ class Touched(NamedTuple):
 class Branches:
     """The trees of all authors of one prefix, and the revocations in it."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._trees: defaultdict[str, AuthorTree] = defaultdict(AuthorTree)
+    def __init__(self, archive: Archive | None = None) -> None:
+        """Start empty; what is old goes to *archive*, by default memory."""
+        self._trees: defaultdict[str, AuthorTree] = defaultdict(partial(AuthorTree, archive))
         self._numbers: dict[str, int] = {}
         self._revocations: defaultdict[str, list[Revocation]] = defaultdict(list)
 
