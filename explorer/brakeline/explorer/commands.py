@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from brakeline.explorer import commands_answers
+from brakeline.explorer.formats import Format
 
 if TYPE_CHECKING:
     from brakeline.explorer.trials import Setting, Table
@@ -17,15 +18,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What a treaty would catch, and whom it would hurt.", no_args_is_help=True)
 
+commands_answers.add_to(app)
+
 EXIT_MISTAKE = 3
 EXIT_MISSED = 4
-
-
-class Format(StrEnum):
-    """How a command prints its result."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @app.callback()

@@ -50,6 +50,8 @@ def days(value: float) -> str:
     >>> days(0.5), days(9.75)
     ('12 hours', '9.8 days')
     """
+    if 0.0 < value < 1 / 24:
+        return f"{value * 1440:.0f} minutes"
     return f"{value * 24:.0f} hours" if value < 2 else f"{value:.1f} days" if value < 100 else f"{value:,.0f} days"
 
 

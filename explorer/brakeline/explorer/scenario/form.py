@@ -137,7 +137,7 @@ class Work(Table):
         site_spread: the same between sites, for the whole of a world.
         method_noise: how far the two methods of counting differ (uniform).
         interruptions: in a day.
-        interruption_loss: share of a period's training that one costs.
+        interruption_hours: of all training of a site, that one costs.
         unplaced: share of that which nobody can place.
     """
 
@@ -154,7 +154,7 @@ class Work(Table):
     site_spread: Share
     method_noise: Share
     interruptions: Amount
-    interruption_loss: Share
+    interruption_hours: Amount
     unplaced: Share
 
 

@@ -259,6 +259,11 @@ def _tables(model: type[Table]) -> dict[str, type[Table] | None]:
 # Between members ------------------------------------------------------------------------------------------------------
 
 
+def read_mistakes(terms: ScenarioFile) -> tuple[Mistake, ...]:
+    """Return what does not hold between the members of *terms*."""
+    return tuple(_within(terms))
+
+
 def _within(terms: ScenarioFile) -> Iterator[Mistake]:
     """Yield what does not hold between members of the file alone."""
     for path, given in inputs(terms):

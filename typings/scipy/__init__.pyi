@@ -1,0 +1,1 @@
+"""The parts of scipy that brakeline.explorer uses."""

@@ -1,0 +1,3 @@
+"""The functions of scipy.special that brakeline.explorer uses."""
+
+def betaincinv(a: float, b: float, y: float) -> float: ...
