@@ -199,6 +199,26 @@ def treaty_envelope(treaty: TreatyDocument) -> Envelope:
     return envelope(encode_statement(treaty), *signers)
 
 
+def amended(previous: TreatyDocument, effective: int, **changes: JsonValue) -> TreatyDocument:
+    """Return the version after *previous* that governs from period *effective*; *changes* replace members."""
+    value: JsonObject = {**previous.to_json(), "version": previous.version + 1, "previous": previous.digest}
+    value |= {"effective_period": effective, **changes}
+    if "settles" not in changes:
+        value.pop("settles", None)
+    return TreatyDocument.from_json(value)
+
+
+def amendment_envelope(document: TreatyDocument, *signers: Signer) -> Envelope:
+    """Return the amendment statement of *document* signed by *signers* (default: both parties)."""
+    return envelope(encode_statement(document), *(signers or tuple(signer(name) for name in PARTIES)))
+
+
+def with_rule(document: TreatyDocument, rule: str, severity: str = "discrepancy", **parameters: JsonValue) -> JsonValue:
+    """Return the rules of *document* with *rule* as given, in the place of what it was or behind the others."""
+    rules = [item for item in json_lines(document.to_json()["rule"]) if item["rule"] != rule]
+    return [*rules, {"rule": rule, "severity": severity, "article": f"Article of {rule}", "parameters": parameters}]
+
+
 class Author:
     """Signs one author's chain: every call is the next statement, unless a position is given."""
 

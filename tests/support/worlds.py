@@ -30,6 +30,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat, Mirrored
 from brakeline.treaty.register import Register
+from brakeline.treaty.replay import statements_again
 from brakeline.treaty.spotcheck.challenge import Challenger
 
 from tests.support import cast
@@ -62,7 +63,8 @@ class WorldLog:
         self.witnesses: Sequence[str] = tuple(verifier.name for verifier in document.verifiers)
         self.register = Register(document)
         self.digests: set[str] = set()
-        self.judge = LogJudge(document)
+        self.judge = LogJudge(document, past=lambda: statements_again(self.entries[: self.judged]))
+        self.judged = 0
         self.challenger = Challenger(document, name)
         self.challenges: Callable[[Bodies], Bodies] = list
 
@@ -78,6 +80,7 @@ class WorldLog:
             if isinstance(outcome, Admitted) and not outcome.known:
                 self.register.record(outcome.statement, entry.index)
                 self.judge.add(entry.index, kind, outcome.statement)
+                self.judged = entry.index + 1
                 self.challenger.take(entry.index, now_ms, outcome.statement)
         return entry
 
@@ -137,7 +140,9 @@ class World:
             outcome = admit(log.register, envelope, now_ms=self.now_ms)
             assert isinstance(outcome, Admitted), outcome
             if not outcome.known:
-                log.append(self.now_ms, Kind.STATEMENT, envelope.to_body(), client_source(by))
+                version = isinstance(outcome.statement.predicate, TreatyDocument)
+                kind = Kind.TREATY if version else Kind.STATEMENT
+                log.append(self.now_ms, kind, envelope.to_body(), client_source(by))
 
     def beat(self, times: int = 1) -> None:
         """Let a heartbeat interval pass, *times* over: take-over, heartbeat, findings, checkpoint, cosignatures."""

@@ -245,6 +245,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "unacknowledged-order",
         "unopened-challenge",
         "verifier-conduct",
+        "wrong-version",
     }
     assert {rule for rule, row in RULES.items() if row.scope == "reconcile"} == {
         "missing-period",

@@ -69,6 +69,7 @@ class World:
     limits: Limits = FAST
     authority: trustme.CA = field(default_factory=trustme.CA)
     off_ms: dict[int, int] = field(default_factory=dict[int, int])
+    amendments: tuple[Envelope, ...] = ()
 
     def directory(self, name: str) -> Path:
         """Return (and furnish once) the directory of the verifier *name*."""
@@ -93,7 +94,7 @@ class World:
             listen=Listen(grpc="127.0.0.1:0", http=http),
             limits=self.limits,
         )
-        terms = Terms(cast.treaty_envelope(self.document), self.document, own)
+        terms = Terms(cast.treaty_envelope(self.document), self.document, own, self.amendments)
         signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"))
         clock = lambda: unix_ms() + self.off_ms.get(number, 0)  # noqa: E731
         return VerifierServer(self.directory(own.name), config, terms, signers, now_ms=clock)

@@ -131,7 +131,9 @@ def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Prog
     if reader is None:
         return Replayed(copy, None)
     name = copy.report.source
-    replay = LogReplay(document, copy.report.origin, reader.root_at, verify=verify, archive=Spill())
+    replay = LogReplay(
+        document, copy.report.origin, reader.root_at, verify=verify, archive=Spill(), entries=reader.entries
+    )
     read_copy(copy, replay.feed, None if progress is None else lambda done, size: progress(name, done, size))
     if copy.report.state is LogState.REPRODUCED:
         try:

@@ -27,6 +27,7 @@ from brakeline.node.channel import FromNode, FromProgram, Hello, Pause, Resume, 
 from brakeline.node.ranks import Crew, Listener
 from brakeline.node.site import Site
 from brakeline.treaty.admission import Admitted, admit
+from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.orders import Limit, in_force, limit, standing
 from brakeline.treaty.quantities import InstantMs
@@ -41,7 +42,8 @@ class Seen:
 
     Attributes:
         code: whether it binds this site now, or why it does nothing (docs/spec/orders.md): of an order, its standing
-            (``order-binds``, ``order-lifted``, ``order-expired``, ...); ``order-none`` for what is no order; or the
+            (``order-binds``, ``order-lifted``, ``order-expired``, ...); ``treaty-amended`` for a version of the treaty
+            that is new here; ``order-none`` for what is no order; or the
             code with which admission refuses it.
         new: whether it is an order that counts and was not known.
     """
@@ -90,6 +92,8 @@ class Brake:
             _log.warning("order-not-believed", source=source, digest=envelope.digest, code=str(outcome.code))
             return Seen(str(outcome.code))
         order = outcome.statement.predicate
+        if isinstance(order, TreatyDocument):
+            return self._follow(envelope, source)
         if not isinstance(order, Order):
             return Seen("order-none")
         new = self._site.journal.see_order(envelope.digest, envelope.to_body(), now, source)
@@ -97,6 +101,21 @@ class Brake:
         seen = Seen(self._standing(envelope.digest), new)
         _log.info("order-seen", source=source, digest=envelope.digest, kind=order.kind, code=seen.code)
         return seen
+
+    def _follow(self, envelope: Envelope, source: str) -> Seen:
+        """Take a version of the treaty up that admission lets in."""
+        amended = self._site.follow(envelope)
+        if amended is None:
+            return Seen("order-none")
+        _log.warning(
+            "treaty-amended",
+            source=source,
+            version=amended.version,
+            digest=amended.digest,
+            from_period=amended.effective_period,
+            note="restart this node in that period, if the verifiers differ",
+        )
+        return Seen("treaty-amended")
 
     def _standing(self, digest: str) -> str:
         return standing(self._orders, digest, self._site.name, self.period(), self._site.document).value
@@ -151,7 +170,7 @@ class Brake:
                 crew.note(listener, steps)
             case channel.Accept() | channel.Passed():
                 crew.answer(listener, message)
-            case Stopped(order=digest) if digest in self._orders or digest == self._site.document.digest:
+            case Stopped(order=digest) if digest in self._orders or self._site.knows_version(digest):
                 self._site.journal.stop(program.session, program.workload, message)
                 _log.info("workload-stopped", workload=program.workload, step=message.step, order=digest)
             case channel.Slowed(order=digest) if digest in self._orders:

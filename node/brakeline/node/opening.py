@@ -52,8 +52,9 @@ def answer(site: Site, body: bytes, verifier: str) -> list[Outgoing]:
 
 def _rows(site: Site, challenge: Challenge) -> list[bytes]:
     """Return the rows of the table that is challenged, if the challenge is one that the treaty allows."""
-    slots = site.document.rule("false-opening")
-    if slots is None or site.document.rule(RULE) is None:
+    treaty = site.governing(challenge.period)
+    slots = treaty.rule("false-opening")
+    if slots is None or treaty.rule(RULE) is None:
         raise OpeningError(
             code="opening-rule", message="the treaty has no challenges in force", expected=f"the rules {RULE} and "
             "false-opening", found="a challenge", fix="ask the verifier under which treaty it runs",
@@ -68,7 +69,7 @@ def _rows(site: Site, challenge: Challenge) -> list[bytes]:
             found=challenge.usage,
             fix="compare the verifier's log with this node's receipts",
         )
-    allowed = draws(site.document, len(rows), max(1, slots.integer("slots")))
+    allowed = draws(treaty, len(rows), max(1, slots.integer("slots")))
     if (challenge.rows, challenge.count) != (len(rows), allowed):
         raise OpeningError(
             code="opening-draw",

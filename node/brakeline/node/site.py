@@ -25,7 +25,7 @@ from brakeline.node.keys.guard import Guard, LastSigned
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
-from brakeline.treaty.quantities import Rational
+from brakeline.treaty.quantities import InstantMs, Rational
 from brakeline.treaty.register import Register
 from brakeline.treaty.spotcheck.table import SECRET_BYTES
 from brakeline.treaty.statements import (
@@ -37,6 +37,7 @@ from brakeline.treaty.statements import (
     encode_statement,
     parse_statement,
 )
+from brakeline.treaty.succession import Succession
 
 
 class SiteError(BrakelineError):
@@ -78,7 +79,8 @@ class Site:
 
         *guard*: consents to every signature. *held*: why nothing may be signed for now, empty where all is well.
         """
-        self.name, self.document, self.journal = name, document, journal
+        self.name, self.journal = name, journal
+        self._succession = Succession(document)
         self._signer, self._now_ms, self._guard, self._held = signer, now_ms, guard, held
         self.keyid = VKey(name, TYPE_STATEMENT, signer.public_key).keyid
         self.register = Register(document)
@@ -112,6 +114,32 @@ class Site:
         self._held = ""
         self.recover()
 
+    @property
+    def document(self) -> TreatyDocument:
+        """The version of the treaty that governs now: the pinned one, or an amendment of it that this site has seen."""
+        return self.governing(self._succession.root.grid.period_of(InstantMs(self._now_ms())))
+
+    def governing(self, period: int) -> TreatyDocument:
+        """Return the version that governs *period*; while rivals contend for it, the last one that was settled."""
+        return self._succession.last(period)
+
+    def knows_version(self, digest: str) -> bool:
+        """Say whether *digest* is that of a version of the treaty that this site has seen."""
+        return digest in self._succession.known
+
+    def follow(self, envelope: Envelope) -> TreatyDocument | None:
+        """Take an amendment up, durably, and pass it on to every verifier; return it when it is new here.
+
+        Raises:
+            SiteError: admission would not take it: it does not follow from a version known here, or its quorums did not
+                sign.
+        """
+        document = parse_statement(envelope.payload).predicate
+        if not isinstance(document, TreatyDocument) or document.digest in self._succession.known:
+            return None
+        self.spool(envelope)
+        return document
+
     def recover(self) -> list[Outgoing]:
         """Sign what is reserved but unsigned, byte for byte, and put it into the outbox."""
         return [self._sign(item) for item in self.journal.unsigned()]
@@ -137,7 +165,8 @@ class Site:
         self._check_held()
         self.recover()  # a key store that did not answer the last time: nothing is signed past what it owes
         sequence, previous = self.journal.head()
-        predicate = build(Position(self.name, sequence, previous, self.document.digest))
+        treaty = self.document if claim.period is None else self.governing(claim.period)
+        predicate = build(Position(self.name, sequence, previous, treaty.digest))
         payload = encode_statement(predicate, more_subjects)
         item = Reserved(sequence, parse_statement(payload).digest, payload)
         self._check(item)
@@ -175,17 +204,26 @@ class Site:
         return min((h.inventory.effective_period for h in self._inventories), default=None)
 
     def chip_books(
-        self, inventory: Inventory, serials: dict[str, tuple[str, ...]], utilisation: dict[str, Rational]
+        self,
+        inventory: Inventory,
+        serials: dict[str, tuple[str, ...]],
+        utilisation: dict[str, Rational],
+        period: int | None = None,
     ) -> tuple[ChipBook, ...]:
-        """Join an inventory with the treaty's chip classes (``site-chip-class`` when the treaty lacks one)."""
+        """Join an inventory with the chip classes of the version that governs *period* (None: now).
+
+        Raises:
+            SiteError: ``site-chip-class`` when that version lacks one.
+        """
+        treaty = self.document if period is None else self.governing(period)
         books: list[ChipBook] = []
         for chips in inventory.chips:
-            terms = self.document.chip_class(chips.chip_class)
+            terms = treaty.chip_class(chips.chip_class)
             if terms is None:
                 raise SiteError(
                     code="site-chip-class",
                     message="the treaty has no such chip class",
-                    expected=", ".join(c.name for c in self.document.chip_classes)[:200],
+                    expected=", ".join(c.name for c in treaty.chip_classes)[:200],
                     found=chips.chip_class,
                     fix="declare chips by the treaty's classes",
                 )
@@ -249,17 +287,12 @@ class Site:
             start.value,
             end.value,
             tuple(sessions),
-            self.chip_books(holding.inventory, serials or {}, utilisation or {}),
+            self.chip_books(holding.inventory, serials or {}, utilisation or {}, period),
             secret=os.urandom(SECRET_BYTES),
-            slots=self._slots(slots),
-            line_count=self.document.limits.line_count,
+            slots=_slots(self.governing(period), slots),
+            line_count=self.governing(period).limits.line_count,
         )
         return holding, books
-
-    def _slots(self, chosen: int) -> int:
-        """Return into how many slots a period is cut: the treaty's number, where it checks rows, else the *chosen*."""
-        terms = self.document.rule("false-opening")
-        return chosen if terms is None else max(1, terms.integer("slots"))
 
     def sign_books(self, period: int, holding: Holding, books: Books) -> Outgoing:
         """Sign *books* as the one usage statement of *period* (JournalError ``journal-claimed`` when there is one)."""
@@ -310,8 +343,16 @@ class Site:
     def _learn(self, statement: Statement) -> None:
         self.register.record(statement, self._count)
         self._count += 1
+        if isinstance(statement.predicate, TreatyDocument):
+            self._succession = Succession(self._succession.root, self.register.amendments())
         if isinstance(statement.predicate, Inventory) and statement.predicate.author == self.name:
             self._inventories.append(Holding(statement.digest, statement.predicate))
+
+
+def _slots(treaty: TreatyDocument, chosen: int) -> int:
+    """Return into how many slots a period is cut: the treaty's number, where it checks rows, else the *chosen*."""
+    terms = treaty.rule("false-opening")
+    return chosen if terms is None else max(1, terms.integer("slots"))
 
 
 def default_serials(site: str, chip_class: str, count: int) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.policy import quorum_policy
 from brakeline.treaty.admission import NotYet
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.judge import LogJudge
+from brakeline.treaty.judge import LogJudge, Past
 from brakeline.treaty.logbody import Heartbeat
 from brakeline.treaty.rules.board import make
 from brakeline.treaty.statements import Inventory, Statement, parse_statement
@@ -47,7 +47,7 @@ from brakeline.verifier.loop import Committed
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication, Publisher, Signed
 from brakeline.verifier.server import VerifierServer, run, unix_ms
-from brakeline.verifier.state import Judge, LogState
+from brakeline.verifier.state import LogState, MakeJudge
 from brakeline.verifier.storage import Storage
 from brakeline.verifier.witness import Witness
 from brakeline.verifier.witness_store import WitnessStore
@@ -131,9 +131,9 @@ class Hiding(LogJudge):
 class Slandering(LogJudge):
     """Judges, and says once of a site that has declared its chips that it booked none of their time."""
 
-    def __init__(self, document: TreatyDocument, about: str) -> None:
+    def __init__(self, document: TreatyDocument, past: Past, about: str) -> None:
         """Slander *about*."""
-        super().__init__(document)
+        super().__init__(document, past=past)
         self._document = document
         self._about = about
         self._inventory = ""
@@ -167,7 +167,7 @@ class TwoFaced(LogState):
         self,
         document: TreatyDocument,
         storage: Storage,
-        judge: Callable[[TreatyDocument], Judge],
+        judge: MakeJudge,
         stamp: Callable[[int], int],
         *,
         other: LogState,
@@ -288,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "omission": Omitting,
         "refusal": Refusing,
         "backdating": Backdating,
-        "hiding": partial(VerifierServer, judge=Hiding),
+        "hiding": partial(VerifierServer, judge=lambda document, past: Hiding(document, past=past)),
         "slander": partial(VerifierServer, judge=partial(Slandering, about=options.about)),
         "fork": Forking,
     }

@@ -210,6 +210,11 @@ rule = "verifier-conduct"
 severity = "referral"
 article = "Article 30: verifiers keep one history and judge by these rules"
 
+[[rule]]
+rule = "wrong-version"
+severity = "note"
+article = "Article 31: statements are made under the version that governs their period"
+
 [sealing]
 fields = []
 holders = 3

@@ -20,10 +20,7 @@ here does I/O; the caller passes its clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
@@ -33,6 +30,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.errors import StatementError
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.orders import check_order
+from brakeline.treaty.outcomes import Admitted, Code, NotYet, Outcome, Refused, Verify, invalid
 from brakeline.treaty.oversight import (
     Authorisation,
     Capacity,
@@ -54,6 +52,7 @@ from brakeline.treaty.statements import (
     parse_statement,
 )
 from brakeline.treaty.usage import ReadUsage
+from brakeline.treaty.version_admission import admit_treaty, check_treaty_statement, unknown_version
 
 __all__ = [
     "ROLES",
@@ -65,70 +64,12 @@ __all__ = [
     "Refused",
     "Register",
     "Role",
+    "Verify",
     "admit",
     "authenticate",
     "check_treaty_statement",
     "said",
 ]
-
-
-class Code(StrEnum):
-    """Stable reasons of *not yet* and *refused* (documented in docs/spec/admission.md)."""
-
-    KEY_UNKNOWN = "key-unknown"
-    PARENT_UNKNOWN = "parent-unknown"
-    TREATY_UNKNOWN = "treaty-unknown"
-    FUTURE_DATED = "future-dated"
-    CHILD_CAP = "child-cap"
-    SIGNATURE_INVALID = "signature-invalid"
-    SIGNATURES_TOO_FEW = "signatures-too-few"
-    SIGNER_NOT_ALLOWED = "signer-not-allowed"
-    KEY_UNREGISTRABLE = "key-unregistrable"
-    KEY_REUSED = "key-reused"
-    ROLE_FORBIDDEN = "role-forbidden"
-    OFF_GRID = "off-grid"
-    TOO_MANY_LINES = "too-many-lines"
-    SEALED_FIELD = "sealed-field"
-    LINES_NOT_PADDED = "lines-not-padded"
-    ORDER_PERIODS = "order-periods"
-    ORDER_SCOPE = "order-scope"
-    ORDER_CEILING = "order-ceiling"
-    CHAIN_MALFORMED = "chain-malformed"
-    TREATY_NOT_PINNED = "treaty-not-pinned"
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """May be appended. ``known``: this log holds the digest already, at ``index``; give its receipt again."""
-
-    statement: Statement
-    known: bool = False
-    index: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """Cannot be decided here and now; the same bytes may be admitted later."""
-
-    code: str
-    message: str
-    expected: str = ""
-    found: str = ""
-    fix: str = "retry later"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Never admissible under this treaty; the sequence number may be used again."""
-
-    code: str
-    message: str
-    expected: str = ""
-    found: str = ""
-    fix: str = ""
-
-
-Outcome: TypeAlias = Admitted | NotYet | Refused
 
 
 ROLES: Mapping[str, Role] = {
@@ -165,9 +106,6 @@ def said(statement: Statement) -> str:
     if isinstance(predicate, Evidence | Capacity | Shipment | Inspection):
         return f"{statement.name}:{predicate.kind}"
     return statement.name
-
-
-Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
 
 
 def admit(
@@ -213,48 +151,19 @@ def authenticate(register: Register, envelope: Envelope, *, verify: Verify = ed2
     if placed is None:
         predicate = statement.predicate
         if isinstance(predicate, TreatyDocument):
-            return _admit_treaty(register, envelope, statement, verify)
+            return admit_treaty(register, envelope, statement, predicate, verify)
         treaty = predicate.treaty
     else:
         treaty = placed.treaty
-    problem = (
-        _check_treaty(register, treaty)
-        or _check_signers(register, envelope, statement, signed, verify)
-        or _check_terms(register, statement)
-    )
+    document = register.version(treaty)
+    if document is None:
+        return unknown_version(register, treaty)
+    signed = [holder for holder in signed if register.holds_under(holder, treaty)]
+    problem = _check_signers(register, document, envelope, statement, signed, verify)
+    problem = problem or _check_terms(document, statement)
     if problem is not None:
         return problem
     return Admitted(statement.signed(tuple([holder.key.keyid for holder in signed])))
-
-
-def check_treaty_statement(
-    envelope: Envelope, pin: str, *, verify: Verify = ed25519.verify
-) -> tuple[Statement, TreatyDocument]:
-    """Check a treaty statement against the pin: digest, every named key registrable and signed, the parties' quorum.
-
-    Raises:
-        BrakelineError: the codes of :func:`admit`, ``treaty-not-pinned``, and those of the document.
-    """
-    statement = parse_statement(envelope.payload)
-    document = statement.predicate
-    if not isinstance(document, TreatyDocument) or document.digest != pin:
-        raise BrakelineError(
-            code=Code.TREATY_NOT_PINNED,
-            message="this is not the treaty that was pinned",
-            expected=pin,
-            found=document.digest if isinstance(document, TreatyDocument) else statement.name,
-            fix="obtain the signed treaty whose digest your government published",
-        )
-    problem = _check_treaty_signatures(document, envelope, verify)
-    if problem is not None:
-        raise BrakelineError(
-            code=problem.code,
-            message=problem.message,
-            expected=problem.expected,
-            found=problem.found,
-            fix=problem.fix,
-        )
-    return statement, document
 
 
 def _verify_known(register: Register, envelope: Envelope, verify: Verify) -> list[Holder] | NotYet | Refused:
@@ -266,7 +175,7 @@ def _verify_known(register: Register, envelope: Envelope, verify: Verify) -> lis
         if not holders:
             continue
         if not verify(holders[0].key.public_key, message, sig):
-            return _invalid(keyid)
+            return invalid(keyid)
         signed.extend(holders)
     if not signed:
         return NotYet(
@@ -279,22 +188,15 @@ def _verify_known(register: Register, envelope: Envelope, verify: Verify) -> lis
     return signed
 
 
-def _check_treaty(register: Register, digest: str) -> NotYet | None:
-    if digest == register.treaty_digest:
-        return None
-    return NotYet(
-        Code.TREATY_UNKNOWN,
-        "the statement is made under a treaty version unknown here",
-        expected=register.treaty_digest,
-        found=digest,
-        fix="submit that treaty version, or sign under the version in force",
-    )
-
-
 def _check_signers(
-    register: Register, envelope: Envelope, statement: Statement, signed: list[Holder], verify: Verify
+    register: Register,
+    document: TreatyDocument,
+    envelope: Envelope,
+    statement: Statement,
+    signed: list[Holder],
+    verify: Verify,
 ) -> NotYet | Refused | None:
-    """Compare who signed with who must sign (ROLES); no signature too few, none too many."""
+    """Compare who signed with who must sign (ROLES) under *document*; no signature too few, none too many."""
     role = ROLES.get(said(statement))
     if role is None:
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
@@ -302,8 +204,16 @@ def _check_signers(
     if authored is None:
         predicate = statement.predicate
         if isinstance(predicate, Order | Authorisation | Determination | Withdrawal):
-            return _check_party_signers(register, envelope, predicate, signed)
+            return _check_party_signers(document, envelope, predicate, signed)
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
+    if not signed or (role is Role.SITE and document.lab(lab_of(authored.author)) is None):
+        return Refused(
+            Code.SIGNER_NOT_ALLOWED,
+            "the treaty version that the statement names has no such author",
+            expected=f"a key that version {document.version} names, or a site of a lab that it names",
+            found=authored.author,
+            fix="sign under the version in force",
+        )
     owner = next((h for h in signed if h.name == authored.author), None)
     if owner is None and role is Role.SITE and all(h.role is Role.SITE for h in signed):
         # Not a refusal: an enrolment that this log lacks may yet give the same key bytes to the author.
@@ -329,7 +239,7 @@ def _check_signers(
             found=f"{owner.role} {owner.name}",
         )
     if statement.name == "enrolment" and isinstance(enrolment := statement.predicate, Enrolment):
-        return _check_enrolment(register, envelope, enrolment, owner, verify)
+        return _check_enrolment(register, document, envelope, enrolment, owner, verify)
     if len(envelope.signatures) != 1:
         return Refused(
             Code.SIGNER_NOT_ALLOWED,
@@ -341,7 +251,7 @@ def _check_signers(
 
 
 def _check_party_signers(
-    register: Register, envelope: Envelope, predicate: PartyPredicate, signed: list[Holder]
+    document: TreatyDocument, envelope: Envelope, predicate: PartyPredicate, signed: list[Holder]
 ) -> Refused | None:
     """Parties sign by the quorum of orders, and nobody else; a withdrawal is signed by whom it is of, alone."""
     what = f"{'an' if isinstance(predicate, Order | Authorisation) else 'a'} {type(predicate).__name__.lower()}"
@@ -362,12 +272,12 @@ def _check_party_signers(
             expected=predicate.party,
             found=", ".join(sorted(parties.values())),
         )
-    need = register.document.quorum.orders
+    need = document.quorum.orders
     if len(parties) < need:
         return Refused(
             Code.SIGNATURES_TOO_FEW,
             f"{what} is signed by too few parties",
-            expected=f"{need} of {len(register.document.parties)} parties",
+            expected=f"{need} of {len(document.parties)} parties",
             found=str(len(parties)),
             fix="let further parties sign the same file",
         )
@@ -375,7 +285,12 @@ def _check_party_signers(
 
 
 def _check_enrolment(
-    register: Register, envelope: Envelope, enrolment: Enrolment, root: Holder, verify: Verify
+    register: Register,
+    document: TreatyDocument,
+    envelope: Envelope,
+    enrolment: Enrolment,
+    root: Holder,
+    verify: Verify,
 ) -> NotYet | Refused | None:
     """An enrolment: the site is the lab's own; a new key is registrable, unused elsewhere, and has signed too.
 
@@ -395,7 +310,7 @@ def _check_enrolment(
         ed25519.check_registrable(key.public_key)
     except BrakelineError as error:
         return Refused(Code.KEY_UNREGISTRABLE, error.message, error.expected, error.found, error.fix)
-    if register.named_by_treaty(key.keyid):
+    if register.named_by(document.digest, key.keyid):
         return Refused(
             Code.KEY_REUSED,
             "one key, one purpose: the treaty names this key already",
@@ -411,7 +326,7 @@ def _check_enrolment(
             found=", ".join(signatures),
         )
     if not verify(key.public_key, envelope.pae(), signatures[key.keyid]):
-        return _invalid(key.keyid)
+        return invalid(key.keyid)
     return None
 
 
@@ -430,16 +345,16 @@ ON_GRID = Evidence | Capacity | Shipment | Inspection
 """Predicates that, as books do, speak of one whole period of the treaty's grid, which must be over."""
 
 
-def _check_terms(register: Register, statement: Statement) -> Refused | None:
+def _check_terms(document: TreatyDocument, statement: Statement) -> Refused | None:
     """What bytes and treaty alone decide: the grid, the limits, the shape of a chain."""
-    refused = _check_sealed(register, statement)
+    refused = _check_sealed(document, statement)
     if refused is not None:
         return refused
     usage = statement.usage
     if usage is None:
-        refused = _check_parts(register, statement.predicate)
+        refused = _check_parts(document, statement.predicate)
     else:
-        refused = _check_grid(register, usage.start, usage.end) or _check_lines(register, statement, usage)
+        refused = _check_grid(document, usage.start, usage.end) or _check_lines(document, statement, usage)
     authored = statement.placed
     if refused is None and authored is not None and (authored.sequence == 0) != (authored.previous == ZERO_DIGEST):
         return Refused(
@@ -450,8 +365,8 @@ def _check_terms(register: Register, statement: Statement) -> Refused | None:
     return refused
 
 
-def _check_grid(register: Register, start: int, end: int) -> Refused | None:
-    grid = register.document.grid
+def _check_grid(document: TreatyDocument, start: int, end: int) -> Refused | None:
+    grid = document.grid
     if grid.index_from(start, end) is not None:
         return None
     return Refused(
@@ -462,8 +377,8 @@ def _check_grid(register: Register, start: int, end: int) -> Refused | None:
     )
 
 
-def _check_lines(register: Register, statement: Statement, usage: ReadUsage) -> Refused | None:
-    opaque, most = len(statement.sealed.opaque), register.document.limits.line_count
+def _check_lines(document: TreatyDocument, statement: Statement, usage: ReadUsage) -> Refused | None:
+    opaque, most = len(statement.sealed.opaque), document.limits.line_count
     lines = len(usage.lines) + opaque
     if lines > most:
         return Refused(
@@ -484,8 +399,8 @@ def _check_lines(register: Register, statement: Statement, usage: ReadUsage) -> 
     return None
 
 
-def _check_sealed(register: Register, statement: Statement) -> Refused | None:
-    fields = register.document.sealing.fields
+def _check_sealed(document: TreatyDocument, statement: Statement) -> Refused | None:
+    fields = document.sealing.fields
     for leaf in statement.sealed.leaves:
         if pattern_of(leaf.pointer) not in fields:
             return Refused(
@@ -498,10 +413,10 @@ def _check_sealed(register: Register, statement: Statement) -> Refused | None:
     return None
 
 
-def _check_parts(register: Register, predicate: Predicate) -> Refused | None:
+def _check_parts(document: TreatyDocument, predicate: Predicate) -> Refused | None:
     """What a predicate other than books says of periods and orders."""
     if isinstance(predicate, ON_GRID):
-        refused = _check_grid(register, predicate.start.value, predicate.end.value)
+        refused = _check_grid(document, predicate.start.value, predicate.end.value)
         if refused is not None:
             return refused
     if isinstance(predicate, Authorisation) and not predicate.effective_period < predicate.expiry_period:
@@ -513,7 +428,7 @@ def _check_parts(register: Register, predicate: Predicate) -> Refused | None:
         )
     if isinstance(predicate, Order):
         try:
-            check_order(register.document, predicate)
+            check_order(document, predicate)
         except StatementError as error:
             return Refused(error.code, error.message, error.expected, error.found, error.fix)
     return None
@@ -523,14 +438,15 @@ def _check_clock(register: Register, statement: Statement, now_ms: int) -> NotYe
     usage = statement.usage
     predicate = None if usage is not None else statement.predicate
     if usage is not None:
-        latest = usage.end
+        latest, treaty = usage.end, usage.treaty
     elif isinstance(predicate, ON_GRID):
-        latest = predicate.end.value
+        latest, treaty = predicate.end.value, predicate.treaty
     elif isinstance(predicate, Acknowledgement):
-        latest = max(predicate.seen_at.value, predicate.stopped_at.value)
+        latest, treaty = max(predicate.seen_at.value, predicate.stopped_at.value), predicate.treaty
     else:
         return None
-    limit = now_ms + register.document.deadlines.skew_ms.value
+    document = register.version(treaty) or register.document
+    limit = now_ms + document.deadlines.skew_ms.value
     if latest <= limit:
         return None
     return NotYet(
@@ -554,7 +470,7 @@ def _check_chain(register: Register, statement: Statement, from_peer: bool) -> N
             found="no such statement",
             fix="submit the parent first",
         )
-    cap = register.document.limits.child_cap
+    cap = (register.version(authored.treaty) or register.document).limits.child_cap
     if not from_peer and register.children(authored.author, authored.sequence, authored.previous) >= cap:
         return NotYet(
             Code.CHILD_CAP,
@@ -563,70 +479,3 @@ def _check_chain(register: Register, statement: Statement, from_peer: bool) -> N
             fix="stop signing second versions; each one is evidence of equivocation",
         )
     return None
-
-
-def _admit_treaty(register: Register, envelope: Envelope, statement: Statement, verify: Verify) -> Outcome:
-    document = statement.predicate
-    if not isinstance(document, TreatyDocument) or document.digest != register.treaty_digest:
-        return Refused(
-            Code.TREATY_NOT_PINNED,
-            "this is not the treaty this log runs under",
-            expected=register.treaty_digest,
-            found=document.digest if isinstance(document, TreatyDocument) else "",
-        )
-    problem = _check_treaty_signatures(document, envelope, verify)
-    if problem is not None:
-        return problem
-    index = register.index_of(statement)
-    return Admitted(statement) if index is None else Admitted(statement, known=True, index=index)
-
-
-def _check_treaty_signatures(document: TreatyDocument, envelope: Envelope, verify: Verify) -> Refused | None:
-    """A treaty statement: every Ed25519 key it names is registrable and has signed; parties by quorum; nobody else."""
-    message = envelope.pae()
-    named = {keyid: item.key for keyid, item in document.all_statement_and_log_keys().items()}
-    parties = {key.keyid for key in document.party_keys().values()}
-    signed: set[str] = set()
-    for keyid, sig in envelope.signatures:
-        key = named.get(keyid)
-        if key is None:
-            return Refused(
-                Code.SIGNER_NOT_ALLOWED, "the treaty is signed by a key it does not name", found=keyid, fix="remove it"
-            )
-        if not verify(key.public_key, message, sig):
-            return _invalid(keyid)
-        signed.add(keyid)
-    for keyid, key in named.items():
-        try:
-            ed25519.check_registrable(key.public_key)
-        except BrakelineError as error:
-            return Refused(
-                Code.KEY_UNREGISTRABLE, f"{key.name}: {error.message}", error.expected, error.found, error.fix
-            )
-        if keyid not in signed and keyid not in parties:
-            return Refused(
-                Code.SIGNATURES_TOO_FEW,
-                f"the key of {key.name} has not signed the treaty that names it",
-                expected="a signature of every named key",
-                found="none",
-                fix="brakeline treaty sign",
-            )
-    have, need = len(parties & signed), document.quorum.amendments
-    if have < need:
-        return Refused(
-            Code.SIGNATURES_TOO_FEW,
-            "the treaty is signed by too few parties",
-            expected=f"{need} of {len(parties)}",
-            found=str(have),
-            fix="let further parties sign the same file",
-        )
-    return None
-
-
-def _invalid(keyid: str) -> Refused:
-    return Refused(
-        Code.SIGNATURE_INVALID,
-        "a signature does not verify (strict Ed25519 over DSSE's PAE)",
-        found=f"keyid {keyid}",
-        fix="sign the canonical payload with the key of that id",
-    )

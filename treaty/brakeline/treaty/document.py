@@ -9,7 +9,7 @@ Three forms of one thing, in this order of a document's life:
    digest = SHA-256 of these bytes, lowercase hex (docs/spec/statements.md, "The treaty document").
 
 The wire form leaves nothing to defaults: an empty list is written as ``[]``, so that whoever hashes the predicate of a
-statement gets the pin. Only ``disclosure_key`` may be absent. TOML may leave empty lists out.
+statement gets the pin. Only ``disclosure_key`` and ``settles`` may be absent. TOML may leave empty lists out.
 
 What it is not: a store, a signature check, or a judge. No I/O, no clock.
 """
@@ -126,6 +126,7 @@ class TreatyDocument(Terms):
     rules: Annotated[tuple[RuleTerms, ...], LISTED, Field(alias="rule", max_length=MAX_ITEMS)]
     sealing: Sealing
     annexes: Annotated[tuple[Annex, ...], LISTED, Field(alias="annex", max_length=MAX_ITEMS)]
+    settles: Annotated[tuple[Digest, ...], LISTED, Field(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _sane(self, info: ValidationInfo) -> Self:

@@ -45,6 +45,12 @@ def succession_mistakes(previous: TreatyDocument, document: TreatyDocument) -> t
     if document.effective_period <= previous.effective_period:
         expected = f"more than {previous.effective_period}"
         differ(("effective_period",), "governs from before its predecessor", expected, str(document.effective_period))
+    for verifier in document.verifiers:
+        before = previous.verifier(verifier.name)
+        if before is not None and (before.log_key, before.witness_key) != (verifier.log_key, verifier.witness_key):
+            path = ("verifier", document.verifiers.index(verifier), "log_key")
+            message = "a log and its witness keep their keys: a verifier with new keys is a new one, under a new name"
+            differ(path, message, f"{before.log_key.keyid} and {before.witness_key.keyid}", "other keys")
     if document.grid_terms != previous.grid_terms:
         expected = f"start {previous.grid_terms.start}, period_ms {previous.grid_terms.period_ms}"
         differ(("grid",), "the period grid cannot change: periods are numbered on it", expected, "another grid")
@@ -87,6 +93,20 @@ def _version(document: TreatyDocument) -> Iterator[Mistake]:
             "a later version cannot govern from period 0: it would leave its predecessor nothing",
             "1 or more",
             "0",
+        )
+
+
+def _settles(document: TreatyDocument) -> Iterator[Mistake]:
+    named = document.settles
+    if named is None:
+        return
+    if document.version < 2 or document.previous in named or list(named) != sorted(set(named)):
+        yield Mistake(
+            ("settles",),
+            "treaty-settles",
+            "it names the rivals of a version before this one, which from now on do not count",
+            "in a version after the first: sorted digests, without repeats, and not `previous`",
+            ", ".join(named)[:200],
         )
 
 
@@ -227,4 +247,4 @@ def _verifier_quorums(document: TreatyDocument) -> Iterator[Mistake]:
         )
 
 
-_CHECKS: tuple[Check, ...] = (_version, _time, _limits, _goals, _quorums, *MEMBER_CHECKS)
+_CHECKS: tuple[Check, ...] = (_version, _settles, _time, _limits, _goals, _quorums, *MEMBER_CHECKS)

@@ -1,7 +1,8 @@
 """The register: what admission remembers of one log prefix, and nothing more.
 
 Keys and who holds them, and for every author the tree of statement digests: 40 bytes a statement, of which memory
-holds the newest, and no payloads. Positions answer two questions: *is this digest here, at which index?*
+holds the newest, and no payloads. A treaty and its amendments each name keys of their own; a statement is held against
+those of the version that it names. Positions answer two questions: *is this digest here, at which index?*
 and *is this parent here?* The register trusts its caller: :meth:`Register.record` is for statements that
 :func:`brakeline.treaty.admission.admit` admitted.
 """
@@ -40,18 +41,13 @@ class Holder(NamedTuple):
     key: VKey
 
 
-class Register:
-    """What admission remembers of one log prefix under one treaty version: keys, positions, digests."""
+class _Version:
+    """What one version of the treaty says of keys."""
 
-    def __init__(self, document: TreatyDocument, archive: Archive | None = None) -> None:
-        """Start from the keys that *document* names, with an empty prefix; what is old goes to *archive*."""
-        self._archive = archive
+    def __init__(self, document: TreatyDocument) -> None:
         self.document = document
-        self.treaty_digest = document.digest
-        self._holders: dict[str, list[Holder]] = defaultdict(list)
-        self._named_keys = frozenset(document.all_statement_and_log_keys())
-        self._chains: dict[str, AuthorTree] = {}
-        self._unchained: dict[str, int] = {}
+        self.named_keys = frozenset(document.all_statement_and_log_keys())
+        self.holders: dict[str, list[Holder]] = defaultdict(list)
         for party in document.parties:
             self._hold(Role.PARTY, party.name, party.key)
         for lab in document.labs:
@@ -60,15 +56,47 @@ class Register:
             self._hold(Role(third.kind), third.name, third.key)
 
     def _hold(self, role: Role, name: str, key: VKey) -> None:
-        self._holders[key.keyid].append(Holder(role, name, key))
+        self.holders[key.keyid].append(Holder(role, name, key))
+
+
+class Register:
+    """What admission remembers of one log prefix: versions of the treaty and their keys, positions, digests."""
+
+    def __init__(self, document: TreatyDocument, archive: Archive | None = None) -> None:
+        """Start from the keys of *document*, the first version, and an empty prefix; what is old goes to *archive*."""
+        self._archive = archive
+        self.document = document
+        self.treaty_digest = document.digest
+        self._versions = {document.digest: _Version(document)}
+        self._sites: dict[str, list[Holder]] = defaultdict(list)
+        self._chains: dict[str, AuthorTree] = {}
+        self._unchained: dict[str, int] = {}
+
+    def version(self, digest: str) -> TreatyDocument | None:
+        """Return the version of the treaty with this digest, None where it is not known here."""
+        known = self._versions.get(digest)
+        return None if known is None else known.document
+
+    def amendments(self) -> tuple[TreatyDocument, ...]:
+        """Return the versions known here but the first, in the order in which they came."""
+        return tuple(item.document for item in self._versions.values())[1:]
 
     def holders(self, keyid: str) -> tuple[Holder, ...]:
-        """Who holds the key with this id (several only across enrolments, which is a finding)."""
-        return tuple(self._holders.get(keyid, ()))
+        """Who holds the key with this id, by any version or enrolment (several across these, which is a finding)."""
+        named = [holder for item in self._versions.values() for holder in item.holders.get(keyid, ())]
+        return tuple(dict.fromkeys((*named, *self._sites.get(keyid, ()))))
 
-    def named_by_treaty(self, keyid: str) -> bool:
-        """Say whether the treaty itself names this key, in whatever role (log and witness keys included)."""
-        return keyid in self._named_keys
+    def holds_under(self, holder: Holder, digest: str) -> bool:
+        """Say whether *holder* is one under the version *digest*: named by it, or a site enrolled here."""
+        if holder.role is Role.SITE:
+            return True
+        known = self._versions.get(digest)
+        return known is not None and holder in known.holders.get(holder.key.keyid, ())
+
+    def named_by(self, digest: str, keyid: str) -> bool:
+        """Say whether the version *digest* itself names this key, in whatever role (log and witness keys included)."""
+        known = self._versions.get(digest)
+        return known is not None and keyid in known.named_keys
 
     def index_of(self, statement: Statement) -> int | None:
         """Return the log index of a statement this prefix holds, else None."""
@@ -116,6 +144,8 @@ class Register:
         authored = statement.placed
         if authored is None:
             self._unchained[statement.digest] = index
+            if isinstance(statement.predicate, TreatyDocument):
+                self._versions.setdefault(statement.predicate.digest, _Version(statement.predicate))
             return
         chain = self._chains.get(authored.author)
         if chain is None:
@@ -123,4 +153,5 @@ class Register:
         node = Node(bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
         chain.add(authored.sequence, node)
         if isinstance(authored, Enrolment) and authored.action != "end":
-            self._hold(Role.SITE, authored.site, VKey.parse(authored.key))
+            key = VKey.parse(authored.key)
+            self._sites[key.keyid].append(Holder(Role.SITE, authored.site, key))

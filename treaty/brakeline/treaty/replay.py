@@ -5,7 +5,7 @@ root the caller has already verified (:class:`brakeline.ledger.reader.LogReader`
 what it must be raises, and is misconduct of the log's own verifier: nobody else can sign a checkpoint over it. What it
 is not: a comparison of logs (:mod:`brakeline.treaty.reconcile` does that with the :class:`Facts` gathered here).
 
-    replay = LogReplay(document, origin, root_at)
+    replay = LogReplay(document, origin, root_at, entries=reader.entries)
     for entry in reader.entries():
         replay.feed(entry)
     replay.finish()
@@ -18,8 +18,9 @@ Pure: ``root_at`` is the caller's, the clock of admission is ``received_at_ms``.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from brakeline.ledger import ed25519
@@ -36,6 +37,7 @@ from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.oversight import Correction, Determination, Opening, Reply
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.register import Register
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.columns import Archive
@@ -49,11 +51,15 @@ from brakeline.treaty.statements import (
     Inventory,
     Order,
     Statement,
+    parse_statement,
 )
+from brakeline.treaty.succession import Succession
 from brakeline.treaty.tape import Arrival, Arrivals
 
 RootAt = Callable[[int], bytes]
 """The root this log had at a size, from verified tiles."""
+Entries = Callable[[], Iterable[Entry]]
+"""The log's entries from the first on, verified, once more: read where an amendment makes that needed."""
 
 
 class Acknowledged(NamedTuple):
@@ -126,6 +132,7 @@ class Facts:
         determinations: statement digest -> determination.
         challenges: the challenges here.
         opened: (site, usage digest, challenge digest) -> row -> when its first opening arrived (ms).
+        amendments: the versions of the treaty that it holds after the first.
     """
 
     origin: str
@@ -154,6 +161,7 @@ class Facts:
     opened: dict[tuple[str, str, str], dict[int, int]] = field(
         default_factory=dict[tuple[str, str, str], dict[int, int]]
     )
+    amendments: list[TreatyDocument] = field(default_factory=list[TreatyDocument])
 
     def below(self, size: int) -> Iterator[tuple[bytes, Arrival]]:
         """Yield the statements that stand below *size* entries, by digest, in no particular order."""
@@ -171,29 +179,36 @@ class LogReplay:
         *,
         verify: Verify = ed25519.verify,
         archive: Archive | None = None,
+        entries: Entries | None = None,
+        versions: Sequence[TreatyDocument] = (),
     ) -> None:
-        """Replay the log *origin*, which *document* must name.
+        """Replay the log *origin*, which *document* or one of *versions* must name.
 
         Args:
-            document: the treaty.
+            document: the treaty: version 1.
             origin: the log's name.
             root_at: the log's root at a size.
             verify: strict Ed25519 over statements.
             archive: where the rules' past goes, by default memory.
+            entries: where to read the log again, when an amendment stands in it after statements that it may concern.
+            versions: amendments that the caller believes; they say who the verifiers are besides *document*.
         """
-        verifier = document.verifier_by_origin(origin)
+        self._verifiers = {item.origin: item for known in (document, *versions) for item in known.verifiers}
+        verifier = self._verifiers.get(origin)
         if verifier is None:
             raise _wrong("replay-origin", "a log that the treaty names", origin)
         self.facts = Facts(origin, arrivals=Arrivals(archive), books=Bookshelf(archive))
         self._document = document
+        self._succession = Succession(document)
         self._key = verifier.log_key
-        self._witnesses = [item.witness_key for item in document.verifiers]
         self._times: array[int] = array("Q")
         self._times_from = 0
         self._root_at = root_at
         self._verify = verify
         self._register = Register(document, archive)
-        self._judge = LogJudge(document, archive)
+        self._entries = entries
+        self._index = 0
+        self._judge = LogJudge(document, archive, None if entries is None else self._past)
         self._challenger = Challenger(document, origin)
         self._expected: list[bytes] = []
         self._challenges: list[bytes] = []
@@ -209,8 +224,9 @@ class LogReplay:
                 ``replay-heartbeat``, ``replay-judgement``, ``replay-challenge``.
             BrakelineError: the codes of envelopes, statements and treaty documents.
         """
-        if (entry.index == 0) != (entry.kind is Kind.TREATY):
-            raise _wrong("replay-treaty", "the treaty at entry 0, and there only", entry.kind.name.lower())
+        self._index = entry.index
+        if entry.index == 0 and entry.kind is not Kind.TREATY:
+            raise _wrong("replay-treaty", "the treaty at entry 0", entry.kind.name.lower())
         if entry.kind is Kind.FINDING:
             self._finding(entry)
         elif self._expected:
@@ -219,18 +235,19 @@ class LogReplay:
             self._challenge(entry)
         elif self._challenges:
             raise _wrong("replay-challenge", _quote(self._challenges[0]), entry.kind.name.lower())
-        elif entry.kind is Kind.TREATY:
+        elif entry.kind is Kind.TREATY and entry.index == 0:
             statement, _ = check_treaty_statement(
                 Envelope.from_body(entry.body), self._document.digest, verify=self._verify
             )
             self._take(statement, entry)
-        elif entry.kind is Kind.STATEMENT:
+        elif entry.kind in (Kind.STATEMENT, Kind.TREATY):
             self._statement(entry)
         elif entry.kind is Kind.HEARTBEAT:
             self._heartbeat(entry)
         else:
             found = entry.kind.name.lower()
             raise _wrong("replay-kind", "a kind that this version of the treaty's rules knows", found)
+        self._index = entry.index + 1
         self._times.append(entry.received_at_ms)
         self.facts.newest_ms = entry.received_at_ms
 
@@ -291,22 +308,37 @@ class LogReplay:
         outcome = admit(self._register, envelope, now_ms=entry.received_at_ms, from_peer=True, verify=self._verify)
         if not isinstance(outcome, Admitted):
             raise _wrong("replay-inadmissible", "an admissible statement", f"{outcome.code}: {outcome.message}")
+        version = outcome.statement.predicate if outcome.statement.placed is None else None
+        if isinstance(version, TreatyDocument) and version.digest == self._document.digest:
+            raise _wrong("replay-treaty", "version 1 of the treaty at entry 0, and there only", "treaty")
         if outcome.known:
             raise _wrong("replay-repeated", "a statement once", f"{outcome.statement.digest} again")
+        if isinstance(version, TreatyDocument) is not (entry.kind is Kind.TREATY):
+            raise _wrong(
+                "replay-kind", "versions of the treaty in treaty entries, and nothing else", entry.kind.name.lower()
+            )
         self._take(outcome.statement, entry)
 
     def _take(self, statement: Statement, entry: Entry) -> None:
         self._register.record(statement, entry.index)
         self._judge.add(entry.index, entry.kind, statement)
         self._challenger.take(entry.index, entry.received_at_ms, statement)
+        version = statement.predicate if statement.placed is None else None
+        if isinstance(version, TreatyDocument):
+            self._verifiers |= {item.origin: item for item in version.verifiers}
+            self._succession = Succession(self._document, self._register.amendments())
         gather(self.facts, self._document, statement, entry.received_at_ms, entry.index)
+
+    def _past(self) -> Iterator[Statement]:
+        """Yield what the judge was given, again."""
+        return statements_again(() if self._entries is None else islice(self._entries(), self._index))
 
     def _heartbeat(self, entry: Entry) -> None:
         heartbeat = parse_heartbeat(entry.body)
         if heartbeat.checkpoint is not None:
             self._check_own(heartbeat.checkpoint, entry)
         for item in heartbeat.mirrored:
-            peer = self._document.verifier_by_origin(item.origin)
+            peer = self._verifiers.get(item.origin)
             if peer is None or item.origin == self.facts.origin:
                 raise _wrong("replay-heartbeat", "checkpoints of the treaty's other logs", item.origin)
             if self._notes.get(item.origin) == item.checkpoint:
@@ -322,7 +354,7 @@ class LogReplay:
         """Check that the log embeds a checkpoint of its own history: signed, not of the future, with its root."""
         if self._notes.get(self.facts.origin) == note:
             return
-        opened = open_checkpoint(note.encode(), self._key, self._witnesses)
+        opened = open_checkpoint(note.encode(), self._key, [item.witness_key for item in self._verifiers.values()])
         checkpoint = opened.checkpoint
         self._notes[self.facts.origin] = note
         if checkpoint.size > heartbeat.index:
@@ -342,7 +374,8 @@ class LogReplay:
 
     def _check_time(self, cosignatures: Mapping[VKey, int], size: int, heartbeat: Entry) -> None:
         """Hold the log's clock against its witnesses' (:mod:`brakeline.treaty.bracket`)."""
-        liars, skew = self._document.quorum.liars, self._document.deadlines.skew_ms.value
+        document = self._succession.last(self._document.grid.period_of(InstantMs(heartbeat.received_at_ms)))
+        liars, skew = document.quorum.liars, document.deadlines.skew_ms.value
         bounds = bracket(cosignatures.values(), liars, skew)
         if self.facts.out_of_time is not None or bounds is None or size <= self._times_from:
             return
@@ -355,6 +388,14 @@ class LogReplay:
             )
         del self._times[: size - 1 - self._times_from]
         self._times_from = size - 1
+
+
+def statements_again(entries: Iterable[Entry]) -> Iterator[Statement]:
+    """Yield the statements in *entries*, which were admitted before, as a judge takes them."""
+    for entry in entries:
+        if entry.kind is Kind.STATEMENT:
+            envelope = Envelope.from_body(entry.body)
+            yield parse_statement(envelope.payload).signed(tuple(signature.keyid for signature in envelope.signatures))
 
 
 def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int, index: int) -> None:
@@ -388,6 +429,8 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
                 rows.setdefault(opened.index, received_at_ms)
         case Determination() as said:
             facts.determinations[statement.digest] = said
+        case TreatyDocument() as said if said.version > document.version:
+            facts.amendments.append(said)
         case _:
             pass
 

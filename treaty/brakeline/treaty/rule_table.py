@@ -283,6 +283,13 @@ _ROWS = (
         "misdated entries",
         "more than f verifiers that lie alike",
     ),
+    RuleRow(
+        "wrong-version",
+        "log",
+        "books, evidence or a declaration of autonomy name another version of the treaty than the one that governs "
+        "their period",
+        "whether the author could have known of the amendment in time",
+    ),
 )
 
 RULES: dict[str, RuleRow] = {row.rule: row for row in _ROWS}

@@ -327,6 +327,13 @@ def _conduct(_finding: Finding, figures: Figures) -> str:
     return f"wrote what does not follow from its log at entry {figures['entry']} ({figures['code']})"
 
 
+def _wrong_version(finding: Finding, figures: Figures) -> str:
+    return (
+        f"a statement about {_when(finding)} was made under the treaty version {figures['named'][:16]}..., and "
+        f"{figures['governs'][:16]}... governs it"
+    )
+
+
 def _unknown_rule(finding: Finding, figures: Figures) -> str:
     shown = ", ".join(f"{name} {figures[name]}" for name in sorted(finding.figures))
     return f"a finding of the rule {finding.rule} in {_when(finding)}: {shown}"
@@ -357,4 +364,5 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "unacknowledged-order": _unacknowledged,
     "unopened-challenge": _unopened,
     "verifier-conduct": _conduct,
+    "wrong-version": _wrong_version,
 }

@@ -297,6 +297,7 @@ EVIDENCE_KINDS: dict[str, type[Evidence | Capacity | Shipment | Inspection]] = {
 
 PREDICATES: dict[str, type[Predicate]] = {
     "treaty": TreatyDocument,
+    "amendment": TreatyDocument,
     "enrolment": Enrolment,
     "inventory": Inventory,
     "declaration": Declaration,
@@ -314,13 +315,14 @@ PREDICATES: dict[str, type[Predicate]] = {
     "withdrawal": Withdrawal,
 }
 """Predicate name -> model (of evidence: that of energy). The wire's predicate type is
-``https://brakeline.example/<name>/v1``."""
+``https://brakeline.example/<name>/v1``. Version 1 of a treaty is a ``treaty``, every later one an ``amendment``."""
 
 _BY_URI: dict[str, tuple[str, type[Predicate]]] = {
     f"{PREDICATE_PREFIX}{name}/v1": (name, model) for name, model in PREDICATES.items()
 }
 _NAME_OF: dict[type[object], str] = {
     **{model: name for name, model in PREDICATES.items()},
+    TreatyDocument: "treaty",
     **dict.fromkeys(EVIDENCE_KINDS.values(), "evidence"),
 }
 
@@ -507,6 +509,13 @@ def read_statement(value: JsonObject, digest: str, *, sealed: bool = True) -> St
         raise StatementError(
             code="statement-schema", message=f"bad {name}: {error.message}", expected=error.expected, found=error.found
         ) from None
+    if isinstance(predicate, TreatyDocument) and name != _name_of(predicate):
+        raise StatementError(
+            code="statement-schema",
+            message="version 1 is a treaty statement, and every later version an amendment",
+            expected=_name_of(predicate),
+            found=f"{name} of version {predicate.version}",
+        )
     first = expected_subject(predicate)
     if subject[0] != first:
         raise StatementError(
@@ -533,7 +542,7 @@ def encode_statement(predicate: Predicate, more_subjects: tuple[Subject, ...] = 
     Raises:
         StatementError: as :func:`parse_statement`; what cannot be read back is never signed.
     """
-    name = _NAME_OF[type(predicate)]
+    name = _name_of(predicate)
     subjects = [s.model_dump(mode="json") for s in (expected_subject(predicate), *more_subjects)]
     payload = canonical(
         {
@@ -545,6 +554,12 @@ def encode_statement(predicate: Predicate, more_subjects: tuple[Subject, ...] = 
     )
     parse_statement(payload)
     return payload
+
+
+def _name_of(predicate: Predicate) -> str:
+    if isinstance(predicate, TreatyDocument) and predicate.version > 1:
+        return "amendment"
+    return _NAME_OF[type(predicate)]
 
 
 def to_json(model: BaseModel) -> JsonObject:

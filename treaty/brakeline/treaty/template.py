@@ -265,6 +265,7 @@ _SEVERITY = {
     "late": "note",
     "undeclared-run": "discrepancy",
     "autonomy-tripwire": "note",
+    "wrong-version": "note",
 }
 """Preset severities; every other rule is a discrepancy."""
 

@@ -8,6 +8,10 @@ levels of assurance that are never mixed:
 2. *run-complete*: every period of every declared chip is accounted for;
 3. *fleet-complete*: no compute exists outside the declared inventory; only outside evidence speaks to that.
 
+A treaty that was amended is judged version by version: each by its own terms, about the periods that it governs. The
+versions are those that any of the logs holds; what a log found while it lacked one of them does not count for periods
+that this one governs.
+
 Pure: the caller passes the time at which staleness is judged. Findings of a log that was replayed only in part count
 for the part.
 """
@@ -20,13 +24,15 @@ from dataclasses import dataclass, field
 from brakeline.treaty.docket import Item, docket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
 from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.logs import Logs, Timing
-from brakeline.treaty.reconcile.reporting import Reported, reported_by, reporting
+from brakeline.treaty.reconcile.reporting import Reported, reported_by, reporting, together
 from brakeline.treaty.replay import Facts
 from brakeline.treaty.rules.board import Unverifiable
+from brakeline.treaty.succession import Reign, Succession
 
 _GRAVEST_FIRST = (Severity.REFERRAL, Severity.DISCREPANCY, Severity.NOTE)
 _COMPLETENESS = frozenset({"imbalance", "missing-period", "late"})
@@ -79,28 +85,71 @@ def verdict(
     """Judge *parts*, one a log read (also in part), at *as_of_ms* (Unix ms).
 
     Args:
-        document: the pinned treaty.
+        document: the pinned treaty, version 1; its amendments are in the logs.
         parts: the facts of each log, at most one an origin.
         as_of_ms: deadlines before it have passed, and a log older than the treaty allows is stale.
         histories: origin -> the history that was read, for the check for forks.
         misjudged: logs whose replay ended by their verifier's doing.
         dishonoured: receipts that the history of their log, as it was read, does not contain.
     """
-    logs = Logs(document, parts)
-    due = reported_by(logs, as_of_ms)
-    found: dict[str, Finding] = {digest: item for facts in logs.parts for digest, item in facts.standing.items()}
-    for rule in (
-        reporting(logs, iter(due.late)),
-        breaches(logs),
-        unacknowledged(logs, as_of_ms),
-        unopened(logs, as_of_ms),
-        conduct(logs, histories or {}, misjudged, document, dishonoured),
-    ):
-        found.update((finding.digest, finding) for finding in rule)
+    succession = succession_of(document, parts)
+    found = {finding.digest: finding for finding in _logged(succession, parts)}
+    reported: list[Reported] = []
+    undecided: list[Open] = []
+    for reign in succession.reigns:
+        logs = _under(reign.document, parts)
+        reported.append(mine := reported_by(logs, as_of_ms, reign))
+        for rule in (reporting(logs, iter(mine.late)), breaches(logs), unopened(logs, as_of_ms)):
+            found.update((finding.digest, finding) for finding in rule if finding.period in reign)
+        found.update((item.digest, item) for item in unacknowledged(logs, as_of_ms, reign))
+        undecided += _undecided(logs, mine, as_of_ms, reign)
+    due = together(reported)
+    now = succession.last(document.grid.period_of(InstantMs(max(as_of_ms, 0))))
+    logs = _under(now, parts)
+    found.update((item.digest, item) for item in conduct(logs, histories or {}, misjudged, now, dishonoured))
     findings = tuple(sorted(found.values(), key=_rank))
-    gaps = (*_unread(logs), *_stale(logs, as_of_ms), *_lacking(logs), *_undecided(logs, due, as_of_ms))
+    gaps = (*_unread(logs), *_stale(logs, as_of_ms), *_lacking(logs), *_unsettled(succession), *undecided)
     listed = docket(logs, {finding.digest: finding for finding in findings}, as_of_ms)
     return Verdict(findings, gaps, _levels(logs, findings, due), listed)
+
+
+def succession_of(document: TreatyDocument, parts: Sequence[Facts]) -> Succession:
+    """Return the versions that any of the logs holds, after *document*, in order."""
+    return Succession(document, (item for facts in parts for item in facts.amendments))
+
+
+def _under(document: TreatyDocument, parts: Sequence[Facts]) -> Logs:
+    """Return the logs that *document* names, under it."""
+    return Logs(document, [item for item in parts if document.verifier_by_origin(item.origin) is not None])
+
+
+def _logged(succession: Succession, parts: Sequence[Facts]) -> Iterator[Finding]:
+    """Yield what the log rules of every log found, as far as it judged by the versions that all of them show."""
+    whole = [item.digest for item in succession.chain()]
+    for facts in parts:
+        own = Succession(succession.root, facts.amendments)
+        same = [item.digest for item in own.chain()] == whole and own.rivals == succession.rivals
+        for finding in facts.standing.values():
+            if same or (finding.period is not None and _agree(own, succession, finding.period)):
+                yield finding
+
+
+def _agree(one: Succession, other: Succession, period: int) -> bool:
+    first, second = one.at(period), other.at(period)
+    return first is not None and second is not None and first.digest == second.digest
+
+
+def _unsettled(succession: Succession) -> Iterator[Open]:
+    """Say that nobody knows which version governs."""
+    if succession.rivals:
+        yield Open(
+            "treaty-unsettled",
+            f"versions of the treaty contend for the periods from {succession.unsettled_from} on; nothing in them is "
+            "judged",
+            "one version after the one before it, or a later one that settles which of them holds",
+            ", ".join(succession.rivals)[:400],
+            "the parties sign an amendment that follows from one of them and lists the others under `settles`",
+        )
 
 
 def stale_ms(document: TreatyDocument, newest_ms: int, as_of_ms: int) -> int:
@@ -167,7 +216,7 @@ def _lacking(logs: Logs) -> Iterator[Open]:
             )
 
 
-def _undecided(logs: Logs, due: Reported, as_of_ms: int) -> Iterator[Open]:
+def _undecided(logs: Logs, due: Reported, as_of_ms: int, reign: Reign) -> Iterator[Open]:
     books = due.unknown
     if books:
         yield Open(
@@ -178,7 +227,7 @@ def _undecided(logs: Logs, due: Reported, as_of_ms: int) -> Iterator[Open]:
         )
     orders = sum(
         1
-        for digest, site, at in acknowledgements_due(logs, as_of_ms)
+        for digest, site, at in acknowledgements_due(logs, as_of_ms, reign)
         if logs.timing(logs.acknowledged(site, digest), at) is Timing.UNKNOWN
     )
     if orders:
@@ -192,7 +241,8 @@ def _undecided(logs: Logs, due: Reported, as_of_ms: int) -> Iterator[Open]:
     challenges = sum(
         1
         for challenge, at in challenges_due(logs, as_of_ms)
-        if any(timing(logs, challenge, row, at) is Timing.UNKNOWN for row in challenge.drawn)
+        if challenge.period in reign
+        and any(timing(logs, challenge, row, at) is Timing.UNKNOWN for row in challenge.drawn)
     )
     if challenges:
         yield Open(

@@ -27,7 +27,10 @@ def init(
     url: Annotated[str, typer.Option(help="Where others read the log (for the treaty).")] = "http://127.0.0.1:7480",
     grpc: Annotated[str, typer.Option(help="host:port where nodes submit (for the treaty).")] = "127.0.0.1:7443",
     party: Annotated[str, typer.Option(help="The party that runs this verifier (for the treaty).")] = "",
-    treaty: Annotated[Path | None, typer.Option(help="Install this signed treaty (DSSE JSON).")] = None,
+    treaty: Annotated[Path | None, typer.Option(help="Install this signed treaty, version 1 (DSSE JSON).")] = None,
+    amendment: Annotated[
+        list[Path] | None, typer.Option(help="Install this later version too; may be given several times.")
+    ] = None,
     pin: Annotated[str, typer.Option(help="The treaty's digest, from a source you trust.")] = "",
     passphrase_file: Annotated[Path | None, typer.Option(help="Encrypt the key files with its first line.")] = None,
 ) -> None:
@@ -44,7 +47,8 @@ def init(
             secret = _passphrase(passphrase_file)
             typer.echo(make_directory(directory, name, url=url, grpc=grpc, party=party, passphrase=secret))
         if treaty is not None:
-            digest = install_treaty(directory, treaty.read_bytes(), pin)
+            later = [item.read_bytes() for item in amendment or ()]
+            digest = install_treaty(directory, treaty.read_bytes(), pin, later)
             typer.echo(f"installed treaty {digest}", err=bool(name))
         if not name and treaty is None:
             raise typer.BadParameter("give --name to make keys, or --treaty and --pin to install a treaty")

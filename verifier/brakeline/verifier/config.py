@@ -30,6 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 CONFIG_NAME = "verifier.toml"
 TREATY_NAME = "treaty.dsse.json"
+AMENDMENTS = "amendment-*.dsse.json"
+"""Later versions of the treaty, beside it; a running verifier writes those that its log takes."""
 
 Positive = Annotated[int, Field(strict=True, ge=1, le=86_400_000)]
 Address = Annotated[StrictStr, Field(pattern=r"^[^\s/]+:[0-9]{1,5}$")]

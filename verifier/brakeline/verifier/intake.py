@@ -14,6 +14,7 @@ from typing import TypeAlias
 from brakeline.ledger.entry import MAX_ENTRY, Kind
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import Admitted, NotYet, Refused, admit
+from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.register import Register
 from brakeline.treaty.statements import Statement, parse_statement
@@ -65,7 +66,7 @@ class Accepted:
     @property
     def kind(self) -> Kind:
         """Treaty versions have a kind of their own; everything else that is signed is a statement."""
-        return Kind.TREATY if self.statement.name == "treaty" else Kind.STATEMENT
+        return Kind.TREATY if isinstance(self.statement.predicate, TreatyDocument) else Kind.STATEMENT
 
 
 def admit_batch(

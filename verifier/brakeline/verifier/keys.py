@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.ledger import keyfile
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.vkey import VKey
-from brakeline.treaty.admission import check_treaty_statement
+from brakeline.treaty.admission import Admitted, Register, admit, check_treaty_statement
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.statements import parse_statement
 from brakeline.treaty.terms import VerifierTerms
-from brakeline.verifier.config import TREATY_NAME, Config
+from brakeline.verifier.config import AMENDMENTS, TREATY_NAME, Config
 from brakeline.verifier.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The pinned treaty: its statement, its document, and this verifier's lines in it."""
+    """The pinned treaty: its statement, its document, and this verifier's lines in it.
+
+    Attributes:
+        envelope, document: version 1, which every log begins with.
+        own: this verifier's lines, in the first version that has them.
+        amendments: the statements of the later versions that are installed, in order of version.
+    """
 
     envelope: Envelope
     document: TreatyDocument
     own: VerifierTerms
+    amendments: tuple[Envelope, ...] = ()
+
+    @property
+    def versions(self) -> tuple[TreatyDocument, ...]:
+        """The later versions that are installed."""
+        return tuple(_document_of(envelope) for envelope in self.amendments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +64,33 @@ def load_terms(directory: Path, config: Config) -> Terms:
             found="none",
             fix="run `brakeline verifier init --dir D --treaty treaty.dsse.json --pin DIGEST`",
         )
-    return check_terms(path.read_bytes(), config.pin, config.name)
+    later = [item.read_bytes() for item in sorted(directory.glob(AMENDMENTS))]
+    return check_terms(path.read_bytes(), config.pin, config.name, later)
 
 
-def check_terms(data: bytes, pin: str, name: str) -> Terms:
-    """Check the DSSE JSON *data* of a treaty statement against *pin*, for the verifier *name*."""
+def check_terms(data: bytes, pin: str, name: str, later: Sequence[bytes] = ()) -> Terms:
+    """Check the DSSE JSON *data* of version 1 and of *later* versions against *pin*, for the verifier *name*.
+
+    The pin is that of any of them: each version names the digest of the one before, so one pin holds all before it, and
+    those after it are held by the signatures that admission asks for.
+    """
     envelope = Envelope.from_dsse_json(data)
-    _, document = check_treaty_statement(envelope, pin)
-    own = document.verifier(name)
+    amendments = sorted(map(Envelope.from_dsse_json, later), key=lambda item: _document_of(item).version)
+    chained = any(_document_of(item).digest == pin for item in amendments)
+    _, document = check_treaty_statement(envelope, _document_of(envelope).digest if chained else pin)
+    register = Register(document)
+    for index, item in enumerate(amendments):
+        outcome = admit(register, item, now_ms=0)
+        if not isinstance(outcome, Admitted):
+            raise ConfigError(
+                code=outcome.code,
+                message=outcome.message,
+                expected=outcome.expected,
+                found=outcome.found,
+                fix=outcome.fix,
+            )
+        register.record(outcome.statement, index)
+    own = next((found for item in (document, *register.amendments()) if (found := item.verifier(name))), None)
     if own is None:
         raise ConfigError(
             code="config-not-in-treaty",
@@ -65,7 +99,38 @@ def check_terms(data: bytes, pin: str, name: str) -> Terms:
             found=name,
             fix="check the name in verifier.toml, or have the treaty name this verifier",
         )
-    return Terms(envelope, document, own)
+    return Terms(envelope, document, own, tuple(amendments))
+
+
+def _document_of(envelope: Envelope) -> TreatyDocument:
+    document = parse_statement(envelope.payload).predicate
+    if not isinstance(document, TreatyDocument):
+        raise ConfigError(
+            code="config-not-a-treaty",
+            message="this file is not a version of a treaty",
+            expected="a signed amendment",
+            found=type(document).__name__.lower(),
+        )
+    return document
+
+
+def keep_amendment(directory: Path, envelope: Envelope) -> Path:
+    """Write an amendment beside the treaty, where the next start reads it; return the file."""
+    document = _document_of(envelope)
+    path = directory / AMENDMENTS.replace("*", f"{document.version:04}-{document.digest[:16]}")
+    if not path.exists():
+        replace_file(path, envelope.to_dsse_json())
+    return path
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file whole: a crash leaves the old one or the new one."""
+    beside = path.with_suffix(path.suffix + ".new")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
 
 
 def load_signers(directory: Path, config: Config, own: VerifierTerms, passphrase: bytes | None) -> Signers:

@@ -29,8 +29,11 @@ from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import client_source
 from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.judge import LogJudge
+from brakeline.treaty.judge import LogJudge, Past
 from brakeline.treaty.logbody import Heartbeat
+from brakeline.treaty.quantities import InstantMs
+from brakeline.treaty.statements import parse_statement
+from brakeline.treaty.succession import Succession
 from brakeline.verifier import boot
 from brakeline.verifier.clients import HttpWitness, OwnWitness, make_client
 from brakeline.verifier.clock import ClockGuard, ClockWatch
@@ -39,13 +42,13 @@ from brakeline.verifier.desk import VerifierDesk
 from brakeline.verifier.guard import Guard
 from brakeline.verifier.http import HttpServer, Pages, make_app, origin_hashes
 from brakeline.verifier.intake import Submission
-from brakeline.verifier.keys import Signers, Terms, load_signers, load_terms
+from brakeline.verifier.keys import Signers, Terms, keep_amendment, load_signers, load_terms
 from brakeline.verifier.loop import Committed, Feed, Writer
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.peers import Peer, Peers
 from brakeline.verifier.publish import Publication, Publisher, Signed
 from brakeline.verifier.service import RpcServer
-from brakeline.verifier.state import Judge, LogState
+from brakeline.verifier.state import Judge, LogState, MakeJudge
 from brakeline.verifier.storage import Storage
 from brakeline.verifier.tls import IdentityCheck, certificate_days_left, roles_of, server_credentials
 from brakeline.verifier.witness import Witness
@@ -75,7 +78,7 @@ class VerifierServer:
         *,
         now_ms: Clock = unix_ms,
         monotonic: Callable[[], float] = time.monotonic,
-        judge: Callable[[TreatyDocument], Judge] | None = None,
+        judge: MakeJudge | None = None,
     ) -> None:
         """Prepare the verifier of *directory*; only the witness's store is opened yet.
 
@@ -100,7 +103,9 @@ class VerifierServer:
         self._stopped = False
         self._storage: Storage | None = None
         self._client = make_client(config.limits.cosign_timeout_ms / 1000)
-        document = terms.document
+        self._document = document = self._present()
+        self._own = document.verifier(terms.own.name) or terms.own
+        self._roles = roles_of(*self._versions())
         self._witness_store = WitnessStore(directory / "witness.sqlite")
         logs = {verifier.origin: verifier.log_key for verifier in document.verifiers}
         self._witness = Witness(self._witness_store, logs, terms.own.witness_key, signers.witness, now_ms)
@@ -118,9 +123,17 @@ class VerifierServer:
         """This verifier's name in the treaty."""
         return self._terms.own.name
 
-    def _judge_of(self, document: TreatyDocument) -> Judge:
+    def _judge_of(self, document: TreatyDocument, past: Past) -> Judge:
         """Return a judge whose past goes to a scratch file beside the log."""
-        return LogJudge(document, Spill(self._directory))
+        return LogJudge(document, Spill(self._directory), past)
+
+    def _versions(self) -> tuple[TreatyDocument, ...]:
+        return (self._terms.document, *self._terms.versions)
+
+    def _present(self) -> TreatyDocument:
+        """Return the version that governs now, of those installed: whom this verifier talks to, and how often."""
+        first, *later = self._versions()
+        return Succession(first, later).last(first.grid.period_of(InstantMs(self._now_ms())))
 
     async def start_witness(self) -> str:
         """Start the HTTP side with the witness; return its base URL."""
@@ -128,7 +141,7 @@ class VerifierServer:
             publication=self.publication,
             tile=lambda path, size: self._storage.tile(path, size) if self._storage else None,
             witness=self._witness,
-            origins=origin_hashes([verifier.origin for verifier in self._terms.document.verifiers]),
+            origins=origin_hashes([verifier.origin for verifier in self._document.verifiers]),
             metrics=self.metrics,
             trouble=self._trouble,
         )
@@ -143,7 +156,7 @@ class VerifierServer:
         Args:
             peers: name -> base URL of other verifiers, where it differs from the treaty and ``verifier.toml``.
         """
-        document, own = self._terms.document, self._terms.own
+        document, own = self._document, self._own
         urls = {v.name: v.url for v in document.verifiers} | self._config.peers | dict(peers or {})
         others = [
             HttpWitness(v.witness_key, urls[v.name], self._client) for v in document.verifiers if v.name != own.name
@@ -163,8 +176,9 @@ class VerifierServer:
         self._spawn(publisher.run(), watch.run())
         await self._guard.right()
         if not state.size:
-            treaty = [[Submission(self._terms.envelope, client_source(own.name))]]
-            first = await writer.read(lambda: state.commit(treaty, None))
+            source = client_source(own.name)
+            treaty = [Submission(item, source) for item in (self._terms.envelope, *self._terms.amendments)]
+            first = await writer.read(lambda: state.commit([treaty], None))
             await feed.extend(first.announced)
             publisher.offer(first.signed)
         self._spawn(writer.run(), *peers_task.runs(), self._watch_certificate())
@@ -216,7 +230,7 @@ class VerifierServer:
 
         return Publisher(
             log_key=own.log_key,
-            policy=self._terms.document.witness_policy(own.origin),
+            policy=self._document.witness_policy(own.origin),
             witnesses=[OwnWitness(self._witness), *others],
             proofs=proofs,
             publication=self.publication,
@@ -237,11 +251,12 @@ class VerifierServer:
 
         def committed(result: Committed) -> None:
             publisher.offer(result.signed)
+            self._amended(result)
 
         writer = Writer(
             state,
             heartbeat=heartbeat,
-            heartbeat_s=self._terms.document.deadlines.heartbeat_ms.value / 1000,
+            heartbeat_s=self._document.deadlines.heartbeat_ms.value / 1000,
             gather_s=self._limits.gather_ms / 1000,
             most=self._limits.commit_items,
             on_commit=committed,
@@ -249,7 +264,7 @@ class VerifierServer:
             feed=feed,
             metrics=self.metrics,
         )
-        document = self._terms.document
+        document = self._document
         peers = Peers(
             [
                 Peer(
@@ -269,11 +284,31 @@ class VerifierServer:
         self._writer, self._peers = writer, peers
         return peers, writer
 
+    def _amended(self, result: Committed) -> None:
+        """Keep a version of the treaty that the log took, and let those call whom it names.
+
+        Its verifiers, quorums and intervals are taken up at the next start: until then this log is cosigned and
+        mirrored by whom the version before names.
+        """
+        for _, item in result.announced:
+            document = None if isinstance(item, bytes) else parse_statement(item.payload).predicate
+            if isinstance(item, bytes) or not isinstance(document, TreatyDocument) or document.version == 1:
+                continue
+            keep_amendment(self._directory, item)
+            self._roles |= roles_of(document)
+            log.warning(
+                "treaty-amended",
+                version=document.version,
+                digest=document.digest,
+                from_period=document.effective_period,
+                note="restart this verifier in that period, if its verifiers, quorums or intervals differ",
+            )
+
     def _to_embed(self) -> str | None:
         """Return the published checkpoint for the next heartbeat; one whose times contradict ours waits for others."""
         current = self.publication.current
         if current is not None:
-            witnesses = [verifier.witness_key for verifier in self._terms.document.verifiers]
+            witnesses = [verifier.witness_key for verifier in self._document.verifiers]
             times = open_checkpoint(current.note, self._terms.own.log_key, witnesses).cosignatures.values()
             if self._guard.agrees(times, current.newest_ms):
                 self._embedded = current.note.decode("utf-8")
@@ -299,7 +334,7 @@ class VerifierServer:
             feed=feed,
             wait_s=self._limits.receipt_wait_ms / 1000,
         )
-        check = IdentityCheck(tls[2], roles_of(self._terms.document), self._now_ms)
+        check = IdentityCheck(tls[2], self._roles, self._now_ms)
         rpc = RpcServer(
             desk,
             Guard(check, self._limits, self.metrics),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from brakeline.ledger import keyfile
@@ -12,7 +12,7 @@ from brakeline.ledger.vkey import TYPE_LOG, TYPE_WITNESS, VKey
 from brakeline.treaty.names import NameKind, check_name
 from brakeline.verifier.config import CONFIG_NAME, TREATY_NAME, Keys, load_config
 from brakeline.verifier.errors import ConfigError
-from brakeline.verifier.keys import check_terms
+from brakeline.verifier.keys import check_terms, keep_amendment, replace_file
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -56,18 +56,20 @@ def make_directory(directory: Path, name: str, *, url: str, grpc: str, party: st
     return "[[verifier]]\n" + _toml(table).rstrip("\n")
 
 
-def install_treaty(directory: Path, data: bytes, pin: str) -> str:
-    """Check the treaty statement *data* against *pin* and install both; return the digest."""
+def install_treaty(directory: Path, data: bytes, pin: str, later: Sequence[bytes] = ()) -> str:
+    """Check the treaty statement *data* and *later* versions against *pin* and install all; return the pin."""
     config = load_config(directory)
-    terms = check_terms(data, pin, config.name)
-    _replace(directory / TREATY_NAME, data)
+    terms = check_terms(data, pin, config.name, later)
+    for envelope in terms.amendments:
+        keep_amendment(directory, envelope)
+    replace_file(directory / TREATY_NAME, data)
     path = directory / CONFIG_NAME
     lines = path.read_text("utf-8").splitlines()
     kept = [line for line in lines if line.partition("=")[0].strip() != "pin"]
     at = next((i for i, line in enumerate(kept) if line.startswith("[")), len(kept))
     kept.insert(at, f"pin = {json.dumps(pin)}")
-    _replace(path, ("\n".join(kept) + "\n").encode())
-    return terms.document.digest
+    replace_file(path, ("\n".join(kept) + "\n").encode())
+    return pin
 
 
 def _make_key(path: Path, name: str, kind: int, passphrase: bytes | None) -> VKey:
@@ -86,13 +88,3 @@ def _make_disclosure(path: Path, passphrase: bytes | None) -> str:
 
 def _toml(pairs: list[tuple[str, str]]) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in pairs)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace a file whole: a crash leaves the old one or the new one."""
-    beside = path.with_suffix(path.suffix + ".new")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

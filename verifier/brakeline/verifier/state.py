@@ -11,9 +11,9 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 from brakeline.ledger.entry import Entry, Kind, parse_source
@@ -22,8 +22,10 @@ from brakeline.ledger.sequencer import Candidate
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.judge import Past
 from brakeline.treaty.logbody import Heartbeat, parse_heartbeat
 from brakeline.treaty.register import Register
+from brakeline.treaty.replay import statements_again
 from brakeline.treaty.spotcheck.challenge import Challenger
 from brakeline.treaty.statements import Statement
 from brakeline.verifier.errors import BootError
@@ -34,7 +36,7 @@ from brakeline.verifier.storage import Storage
 
 log = structlog.get_logger(__name__)
 
-ANNOUNCED = frozenset({"order", "treaty"})
+ANNOUNCED = frozenset({"order", "treaty", "amendment"})
 """Predicates that ``Watch`` streams."""
 
 DISK_FULL = "store-disk-full"
@@ -55,13 +57,18 @@ class Judge(Protocol):
         ...
 
 
+MakeJudge: TypeAlias = Callable[[TreatyDocument, Past], Judge]
+"""Makes a judge of the empty prefix; it reads the past again where an amendment makes that needed."""
+
+
 @dataclass(slots=True)
 class _Meaning:
-    """Everything derived from one log prefix."""
+    """Everything derived from one log prefix; ``fresh`` is what the commit in progress adds to what is stored."""
 
     register: Register
     judge: Judge
     challenger: Challenger
+    fresh: list[Statement] = field(default_factory=list[Statement])
     size: int = 0
     received_at_ms: int = 0
     expected: list[tuple[Kind, bytes]] = field(default_factory=list[tuple[Kind, bytes]])
@@ -75,12 +82,12 @@ class LogState:
         self,
         document: TreatyDocument,
         storage: Storage,
-        judge: Callable[[TreatyDocument], Judge],
+        judge: MakeJudge,
         stamp: Callable[[int], int],
     ) -> None:
         """Keep the log in *storage* under *document*.
 
-        *judge* makes a judge of the empty prefix. *stamp* gives the instant of an entry that follows one of the instant
+        *judge* makes a judge. *stamp* gives the instant of an entry that follows one of the instant
         it is given (Unix ms), never an earlier one, or raises when nothing may be dated now.
         """
         self._document = document
@@ -131,6 +138,7 @@ class LogState:
             raise
         meaning.received_at_ms = instant
         meaning.announced += announced
+        meaning.fresh.clear()
         self._meaning = meaning
         findings = sum(kind is Kind.FINDING for kind, _ in own)
         return Committed(outcomes, Signed(appended.size, appended.note, instant), announced, findings)
@@ -139,6 +147,10 @@ class LogState:
         """Return the index of a statement this log holds; *author* is empty for one without a chain."""
         register = self._replayed().register
         return register.find_position(author, sequence, digest) if author else register.find_unchained(digest)
+
+    def versions(self) -> tuple[TreatyDocument, ...]:
+        """Return the versions of the treaty that this log holds after the first."""
+        return self._replayed().register.amendments()
 
     def heads(self, author: str) -> list[tuple[int, str]]:
         """Return the leaves of an author's chain, (sequence, digest)."""
@@ -162,6 +174,8 @@ class LogState:
         meaning.judge.add(item.index, item.kind, item.statement)
         meaning.challenger.take(item.index, instant, item.statement)
         meaning.size = item.index + 1
+        if item.kind is Kind.STATEMENT:
+            meaning.fresh.append(item.statement)
         if item.statement.name in ANNOUNCED:
             announced.append((item.index, item.submission.envelope))
 
@@ -172,17 +186,29 @@ class LogState:
                 self._doubtful = False
             sequencer = self._storage.sequencer
             sequencer.reload()
+            meaning: _Meaning
             meaning = _Meaning(
-                Register(self._document), self._judge(self._document), Challenger(self._document, sequencer.origin)
+                Register(self._document),
+                self._judge(self._document, lambda: self._again(meaning)),
+                Challenger(self._document, sequencer.origin),
             )
-            for start in range(0, sequencer.size, _REPLAY_STEP):
-                for data in sequencer.store.read_entries(start, min(start + _REPLAY_STEP, sequencer.size)):
-                    _replay(meaning, Entry.decode(data))
+            for entry in self._stored(sequencer.size):
+                _replay(meaning, entry)
             if meaning.expected:
                 raise _judgement(meaning.size, _what(meaning), "the end of the log")
             self._meaning = meaning
             log.info("log-replayed", size=meaning.size)
         return self._meaning
+
+    def _stored(self, size: int) -> Iterator[Entry]:
+        store = self._storage.sequencer.store
+        for start in range(0, size, _REPLAY_STEP):
+            yield from map(Entry.decode, store.read_entries(start, min(start + _REPLAY_STEP, size)))
+
+    def _again(self, meaning: _Meaning) -> Iterator[Statement]:
+        """Yield the statements of the prefix once more: those stored, then those of the commit in progress."""
+        yield from statements_again(self._stored(min(meaning.size, self._storage.sequencer.size)))
+        yield from meaning.fresh
 
 
 def _replay(meaning: _Meaning, entry: Entry) -> None:

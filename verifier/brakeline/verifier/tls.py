@@ -49,14 +49,15 @@ class Identity:
     role: Role
 
 
-def roles_of(document: TreatyDocument) -> dict[str, Role]:
-    """Return every name the treaty lets call, with its role."""
-    return {
-        **{party.name: Role.PARTY for party in document.parties},
-        **{lab.name: Role.LAB for lab in document.labs},
-        **{third.name: Role.THIRD_PARTY for third in document.third_parties},
-        **{verifier.name: Role.VERIFIER for verifier in document.verifiers},
-    }
+def roles_of(*versions: TreatyDocument) -> dict[str, Role]:
+    """Return every name that any of these versions of the treaty lets call, with its role."""
+    found: dict[str, Role] = {}
+    for document in versions:
+        found |= {party.name: Role.PARTY for party in document.parties}
+        found |= {lab.name: Role.LAB for lab in document.labs}
+        found |= {third.name: Role.THIRD_PARTY for third in document.third_parties}
+        found |= {verifier.name: Role.VERIFIER for verifier in document.verifiers}
+    return found
 
 
 def server_credentials(certificate: Path, key: Path, client_ca: Path) -> grpc.ServerCredentials:

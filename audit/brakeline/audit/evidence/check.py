@@ -323,7 +323,7 @@ def _mirror(log: Source | None, document: TreatyDocument, about: str, stated: St
         raise _other(f"a copy of at least {size} entries", f"one of {reader.size}")
     if reader.root_at(size) != stated.checkpoint.root:
         raise _other("a copy that contains what the bundle quotes", "another history: compare the two, this is a fork")
-    return copy, LogReplay(document, about, reader.root_at)
+    return copy, LogReplay(document, about, reader.root_at, entries=reader.entries)
 
 
 def _other(expected: str, found: str) -> EvidenceError:

@@ -6,7 +6,7 @@ is signed by the log's own key, and so are the two together evidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from brakeline.audit.copies import Copy, Replayed, open_copy, read_copy
 from brakeline.audit.evidence.bundle import Fork
 from brakeline.audit.evidence.make import fork_of_copies
 from brakeline.audit.report import LogReport, LogState, Problem
+from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import BrakelineError, DivergenceError, ForkError
 from brakeline.ledger.mirror import Mirror
 from brakeline.ledger.reader import LogReader
@@ -114,7 +115,9 @@ class Follower:
         if fresh.reader is None:
             return
         if self._replay is None:
-            self._replay = LogReplay(self._document, fresh.report.origin, self._root_at, archive=Spill())
+            self._replay = LogReplay(
+                self._document, fresh.report.origin, self._root_at, archive=Spill(), entries=self._entries
+            )
         read_copy(fresh, self._replay.feed, start=self._fed, previous=self._previous)
         if fresh.report.state is LogState.REPRODUCED:
             try:
@@ -124,6 +127,10 @@ class Follower:
         if fresh.reader.size > self._fed and fresh.report.divergence is None:
             self._fed = fresh.reader.size
             self._previous = fresh.reader.entry_at(self._fed - 1).digest
+
+    def _entries(self) -> Iterator[Entry]:
+        reader = self._copy.reader
+        return iter(()) if reader is None else reader.entries()
 
     def _root_at(self, size: int) -> bytes:
         reader = self._copy.reader

@@ -35,6 +35,7 @@ from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.rules.board import make, tally
 from brakeline.treaty.statements import Order
+from brakeline.treaty.succession import Reign
 
 
 def breaches(logs: Logs) -> Iterator[Finding]:
@@ -133,10 +134,10 @@ def known_flop(works: Iterable[Work]) -> int:
     return sum(work.flop or 0 for work in works)
 
 
-def unacknowledged(logs: Logs, as_of_ms: int) -> Iterator[Finding]:
-    """Yield the findings of ``unacknowledged-order``."""
+def unacknowledged(logs: Logs, as_of_ms: int, reign: Reign | None = None) -> Iterator[Finding]:
+    """Yield the findings of ``unacknowledged-order``, of acknowledgements due in *reign*."""
     terms = logs.document.rule("unacknowledged-order")
-    for digest, site, due_ms in acknowledgements_due(logs, as_of_ms):
+    for digest, site, due_ms in acknowledgements_due(logs, as_of_ms, reign):
         came = logs.acknowledged(site, digest)
         if terms is not None and logs.timing(came, due_ms) is Timing.TOO_LATE:
             held = sum(1 for arrival in came if arrival is not None)
@@ -144,15 +145,18 @@ def unacknowledged(logs: Logs, as_of_ms: int) -> Iterator[Finding]:
             yield make(terms, site, statements=[digest], figures=figures)
 
 
-def acknowledgements_due(logs: Logs, as_of_ms: int) -> Iterator[tuple[str, str, int]]:
-    """Yield (order digest, site, deadline in ms) for every acknowledgement due before *as_of_ms*."""
+def acknowledgements_due(logs: Logs, as_of_ms: int, reign: Reign | None = None) -> Iterator[tuple[str, str, int]]:
+    """Yield (order digest, site, deadline in ms) for every acknowledgement due before *as_of_ms*, and in *reign*."""
     document = logs.document
     for digest, order in logs.orders.items():
         noticed = noticed_at(logs, digest, order)
         if noticed is None:
             continue
         due = noticed.after(document.deadlines.acknowledge_ms)
-        if due.value >= as_of_ms or digest not in in_force(logs.orders, document.grid.period_of(due)):
+        period = document.grid.period_of(due)
+        if due.value >= as_of_ms or digest not in in_force(logs.orders, period):
+            continue
+        if reign is not None and period not in reign:
             continue
         asked = document.grid.first_from(noticed)
         for site, first in sorted(logs.enrolled.items()):

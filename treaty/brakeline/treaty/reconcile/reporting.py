@@ -10,12 +10,13 @@ them); ``logs`` that hold them, of ``needed``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.rules.board import make
+from brakeline.treaty.succession import Reign
 
 
 class Due(NamedTuple):
@@ -43,11 +44,23 @@ class Reported(NamedTuple):
     late: list[Due]
 
 
-def reported_by(logs: Logs, as_of_ms: int) -> Reported:
-    """Return what became of every period whose deadline is before *as_of_ms*."""
+def together(parts: Iterable[Reported]) -> Reported:
+    """Return the sum of what became of several stretches of periods."""
+    periods = held = unknown = 0
+    late: list[Due] = []
+    for part in parts:
+        periods, held, unknown = periods + part.periods, held + part.held, unknown + part.unknown
+        late += part.late
+    return Reported(periods, held, unknown, late)
+
+
+def reported_by(logs: Logs, as_of_ms: int, reign: Reign | None = None) -> Reported:
+    """Return what became of every period (of *reign*) whose deadline is before *as_of_ms*."""
     periods = held = unknown = 0
     late: list[Due] = []
     for item in due_periods(logs, as_of_ms):
+        if reign is not None and item.period not in reign:
+            continue
         periods += 1
         held += any(arrival is not None for arrival in logs.reported(item.site, item.period))
         unknown += item.timing is Timing.UNKNOWN

@@ -29,6 +29,10 @@ MAX_CITED = 64
 """Statements that one finding cites (:class:`~brakeline.treaty.findings.Finding`)."""
 
 
+PERIODLESS = frozenset({"resume-mismatch"})
+"""Rules that count what they could not judge without a period."""
+
+
 class Unverifiable(NamedTuple):
     """That a rule could not judge something of an author, and why.
 
@@ -44,14 +48,33 @@ class Unverifiable(NamedTuple):
     why: str
 
 
+class Shared(NamedTuple):
+    """What is the same under every version of a treaty: where the past is kept, versions of books, authors' trees."""
+
+    columns: Columns
+    versions: Versions
+    branches: Branches
+
+    @classmethod
+    def new(cls, columns: Columns | None = None) -> Shared:
+        """Return it for an empty prefix."""
+        kept = Columns() if columns is None else columns
+        return cls(kept, Versions(kept), Branches(kept.archive))
+
+
 class Board:
     """What stands, by key. Keys are the rules' own: any hashable that names one possible finding."""
 
-    def __init__(self, columns: Columns | None = None) -> None:
-        """Start empty; *columns* is where rules keep what they must remember of the past."""
-        self.columns = Columns() if columns is None else columns
-        self.versions = Versions(self.columns)
-        self.branches = Branches(self.columns.archive)
+    def __init__(self, shared: Shared | None = None, since: Mapping[str, int] | None = None) -> None:
+        """Start empty.
+
+        Args:
+            shared: where rules keep what they must remember of the past, and what all versions of a treaty share.
+            since: rule -> the first period of its arithmetic, where that is not period 0 (:meth:`since`).
+        """
+        self.columns, self.versions, self.branches = Shared.new() if shared is None else shared
+        self.muted = False
+        self._since: Mapping[str, int] = {} if since is None else since
         self._of_books: dict[str, list[Hashable]] = {}
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
@@ -76,9 +99,16 @@ class Board:
         for key in self._of_books.pop(books, ()):
             self.put(key, None)
 
+    def since(self, rule: str) -> int:
+        """Return the first period in which *rule* is in force as it is now, in this version of the treaty or before it.
+
+        A sum of the rule's begins there, and what passes a line passes it there or later.
+        """
+        return self._since.get(rule, 0)
+
     def unknown(self, rule: str, about: str, why: str, by: int = 1) -> None:
-        """Count *by* more things of *about* that *rule* could not judge."""
-        if by and self.counting:
+        """Count *by* more things of *about* that *rule* could not judge; of no one period only, while it is muted."""
+        if by and self.counting and (not self.muted or rule in PERIODLESS):
             self._unknown[Unverifiable(rule, about, why)] += by
 
     def unverifiable(self) -> dict[Unverifiable, int]:
@@ -90,16 +120,30 @@ class Board:
 
         A finding that came and went between two heartbeats leaves no trace; one that moved to another key neither.
         """
+        return differences(*self.changes())
+
+    def changes(self) -> tuple[dict[str, Finding], dict[str, Finding]]:
+        """Return what stood, and what stands now, under the keys that changed since this was last asked."""
         now = {finding.digest: finding for key in self._changed if (finding := self._standing.get(key)) is not None}
         before = {finding.digest: finding for finding in self._changed.values() if finding is not None}
-        bodies = [finding.body for digest, finding in now.items() if digest not in before]
-        bodies += [Withdrawn(withdrawn=digest).body for digest in before if digest not in now]
         self._changed.clear()
-        return sorted(bodies, key=lambda body: hashlib.sha256(body).digest())
+        return before, now
+
+    def stood(self) -> dict[str, Finding]:
+        """Return what stood when the changes were last asked for, by digest."""
+        before = {**self._standing, **self._changed}
+        return {finding.digest: finding for finding in before.values() if finding is not None}
 
     def standing(self) -> dict[str, Finding]:
         """Return what stands now: digest -> finding, sorted by digest."""
         return dict(sorted((finding.digest, finding) for finding in self._standing.values()))
+
+
+def differences(before: Mapping[str, Finding], now: Mapping[str, Finding]) -> list[bytes]:
+    """Return the bodies of what is new in *now*, and of withdrawals of what is gone from *before*, by their SHA-256."""
+    bodies = [finding.body for digest, finding in now.items() if digest not in before]
+    bodies += [Withdrawn(withdrawn=digest).body for digest in before if digest not in now]
+    return sorted(bodies, key=lambda body: hashlib.sha256(body).digest())
 
 
 class LogRule(Protocol):

@@ -95,6 +95,8 @@ class EnergyGap:
 
     def _judge(self, name: str, period: int) -> None:
         """Bring S up to date from *period* on."""
+        if period < self._board.since(self._terms.rule):
+            return
         site = self._sites[name]
         metered, attested = site.metered.get(period), site.attested.get(period)
         if metered is not None and any(figures[1] for figures in attested.values()):

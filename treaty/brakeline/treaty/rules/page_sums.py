@@ -78,10 +78,16 @@ class PageSums:
         """Sum as *test* says; findings go on *board*."""
         self._test = test
         self._board = board
+        self._since = board.since(test.terms.rule)
         self._sites: dict[str, dict[tuple[str, ...], _Series]] = {}
 
     def put(self, slot: Slot, name: tuple[str, ...], measured: Measured) -> None:
-        """Let a version of the books show *measured* in the series *name* of its site (instead of what it showed)."""
+        """Let a version of the books show *measured* in the series *name* of its site (instead of what it showed).
+
+        A figure of a period in which the rule was not in force as it is now counts for nothing.
+        """
+        if slot.period < self._since:
+            return
         kept = self._sites.setdefault(slot.site, {})
         series = kept.get(name)
         if series is None:

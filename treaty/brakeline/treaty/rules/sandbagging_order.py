@@ -174,7 +174,7 @@ class SandbaggingOrder:
             )
             total += flop
             cited.append(digest)
-            if total > self._floor:
+            if period >= self._board.since(self._terms.rule) and total > self._floor:
                 service.passage = _Passage(period, total, tuple(cited[-MAX_CITED:]))
                 return
 

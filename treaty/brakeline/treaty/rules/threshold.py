@@ -331,7 +331,7 @@ class _Line:
                     slots[period, strand.site][version] += flop
         total = 0
         counted: list[str] = []
-        digest_of = self._shared.board.versions.digest
+        digest_of, since = self._shared.board.versions.digest, self._shared.board.since(self._shared.rule.rule)
         passed: int | None = None
         for (period, site), versions in sorted(slots.items()):
             if passed is not None and period > passed:
@@ -339,7 +339,7 @@ class _Line:
             most, digest = max((flop, digest_of(Slot(site, period, n))) for n, flop in versions.items())
             total += most
             counted.append(digest)
-            if passed is None and total > self._allowed(allowances, period):
+            if passed is None and period >= since and total > self._allowed(allowances, period):
                 passed = period
         if passed is None:
             self._most[run] = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))

@@ -175,7 +175,7 @@ class UndeclaredRun:
             )
             total += flop
             cited.append(digest)
-            if total > limit:
+            if period >= self._board.since(self._terms.rule) and total > limit:
                 return _Passage(period, total, tuple(cited[1 - MAX_CITED :]))
         return None
 

@@ -8,8 +8,9 @@ a statement at index i is
 * of the log itself: the first that a later heartbeat embeds and that covers i;
 * of a peer: the first that a later heartbeat embeds and that is larger than any embedded before i.
 
-So each of them was published, as far as this log shows, after the books were committed to. A body is canonical JSON;
-challenges of one heartbeat stand in order of their SHA-256, which is also how openings name them.
+So each of them was published, as far as this log shows, after the books were committed to. Which version of the treaty
+governs the books' period is read from the prefix in which they stand; while rivals contend for it, none does. A body
+is canonical JSON; challenges of one heartbeat stand in order of their SHA-256, which is also how openings name them.
 
 Keeps: books that wait for their beacon, so at most those of one take-over grace and a heartbeat.
 """
@@ -30,6 +31,7 @@ from brakeline.treaty.parts import Count, Digest, HostName, Model, SiteName
 from brakeline.treaty.spotcheck.draw import MOST_ROWS, Beacon, drawn_rows, rows_to_draw, seed_of
 from brakeline.treaty.statements import Statement, to_json
 from brakeline.treaty.strictjson import canonical, parse_object
+from brakeline.treaty.succession import Succession
 from brakeline.treaty.usage import ReadUsage
 from pydantic import Field, ValidationError
 
@@ -149,6 +151,7 @@ class _Pending:
     """Books that wait for their beacon."""
 
     usage: ReadUsage
+    treaty: TreatyDocument
     digest: str
     index: int
     received_at_ms: int
@@ -161,19 +164,22 @@ class Challenger:
 
     def __init__(self, document: TreatyDocument, origin: str) -> None:
         """Challenge in the log *origin*, from the empty prefix; nobody, unless the treaty has the rule in force."""
-        terms, slots = document.rule(RULE), document.rule("false-opening")
-        self._document, self._origin = document, origin
-        self._origins = sorted(item.origin for item in document.verifiers)
-        self._slots = 0 if terms is None or slots is None else max(1, slots.integer("slots"))
+        self._succession, self._origin = Succession(document), origin
         self._known: dict[str, int] = {}
         self._pending: list[_Pending] = []
-        self._counts: dict[int, int] = {}
+        self._counts: dict[tuple[str, int], int] = {}
 
     def take(self, index: int, received_at_ms: int, statement: Statement) -> None:
         """Take the admitted statement at *index*."""
-        usage = statement.usage if self._slots else None
-        if usage is not None and 0 < usage.table_rows <= MOST_ROWS:
-            self._pending.append(_Pending(usage, statement.digest, index, received_at_ms, self._known))
+        usage, succession = statement.usage, self._succession
+        version = statement.predicate if statement.placed is None else None
+        if isinstance(version, TreatyDocument):
+            self._succession = Succession(succession.root, (*succession.known.values(), version))
+        elif usage is not None and 0 < usage.table_rows <= MOST_ROWS:
+            period = succession.root.grid.index_from(usage.start, usage.end)
+            treaty = None if period is None else succession.at(period)
+            if treaty is not None and _slots(treaty):
+                self._pending.append(_Pending(usage, treaty, statement.digest, index, received_at_ms, self._known))
 
     def heartbeat(self, at_ms: int, heartbeat: Heartbeat) -> list[bytes]:
         """Return the bodies of the challenge entries due after *heartbeat*, in log order.
@@ -181,8 +187,6 @@ class Challenger:
         Raises:
             BrakelineError: a checkpoint in it is not one (``checkpoint-malformed``, ``note-*``).
         """
-        if not self._slots:
-            return []
         notes = [item.checkpoint for item in heartbeat.mirrored]
         notes += [] if heartbeat.checkpoint is None else [heartbeat.checkpoint]
         seen = [Checkpoint.parse_text(note.parse(text.encode()).text) for text in notes]
@@ -193,8 +197,8 @@ class Challenger:
                 if checkpoint.size > before:
                     beacon = Beacon(checkpoint.origin, checkpoint.size, checkpoint.root.hex())
                     item.beacons.setdefault(checkpoint.origin, beacon)
-            waited = at_ms - item.received_at_ms >= self._document.deadlines.takeover_ms.value
-            if self._origin in item.beacons and (waited or len(item.beacons) == len(self._origins)):
+            waited = at_ms - item.received_at_ms >= item.treaty.deadlines.takeover_ms.value
+            if self._origin in item.beacons and (waited or item.beacons.keys() >= set(_origins(item.treaty))):
                 due.append(item)
         self._known = self._known | {item.origin: max(item.size, self._known.get(item.origin, 0)) for item in seen}
         drawn = {id(item) for item in due}
@@ -202,11 +206,11 @@ class Challenger:
         return sorted((self._body(item) for item in due), key=lambda body: hashlib.sha256(body).digest())
 
     def _body(self, item: _Pending) -> bytes:
-        period = self._document.grid.index_from(item.usage.start, item.usage.end)
-        rows = item.usage.table_rows
-        count = self._counts.get(rows)
+        treaty, rows = item.treaty, item.usage.table_rows
+        period = treaty.grid.index_from(item.usage.start, item.usage.end)
+        count = self._counts.get((treaty.digest, rows))
         if count is None:
-            count = self._counts[rows] = draws(self._document, rows, self._slots)
+            count = self._counts[treaty.digest, rows] = draws(treaty, rows, _slots(treaty))
         return Challenge(
             site=item.usage.author,
             period=period or 0,
@@ -217,8 +221,18 @@ class Challenger:
                 BeaconCheckpoint(origin=beacon.origin, size=beacon.size, root=beacon.root)
                 for beacon in sorted(item.beacons.values())
             ),
-            absent=tuple(origin for origin in self._origins if origin not in item.beacons),
+            absent=tuple(origin for origin in _origins(treaty) if origin not in item.beacons),
         ).body
+
+
+def _origins(treaty: TreatyDocument) -> list[str]:
+    return sorted(item.origin for item in treaty.verifiers)
+
+
+def _slots(treaty: TreatyDocument) -> int:
+    """Return into how many slots a table cuts a period; 0 where *treaty* has nothing drawn."""
+    terms, slots = treaty.rule(RULE), treaty.rule("false-opening")
+    return 0 if terms is None or slots is None else max(1, slots.integer("slots"))
 
 
 def draws(document: TreatyDocument, rows: int, slots: int) -> int:

@@ -1,0 +1,159 @@
+"""An amendment in the middle of a running treaty: every verifier takes it over, judges by it, and boots with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from brakeline.ledger.entry import Entry, Kind
+from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.findings import Finding, parse_finding
+from brakeline.v1 import verifier_pb2 as pb
+from brakeline.verifier.config import AMENDMENTS, TREATY_NAME, Config
+from brakeline.verifier.keys import check_terms, load_terms
+from brakeline.verifier.setup import install_treaty, make_directory
+
+from tests.support import cast
+from tests.support.cast import Author, amended, amendment_envelope, line, with_rule
+from tests.verifier import world
+from tests.verifier.test_network import entries_of, signed
+from tests.verifier.world import World
+
+
+def _first() -> TreatyDocument:
+    document = world.treaty(4, heartbeat_ms=200)
+    return TreatyDocument.from_json({**document.to_json(), "rule": with_rule(document, "wrong-version", "note")})
+
+
+def _second(first: TreatyDocument) -> TreatyDocument:
+    """From period 1 on no chip time may be unattributed."""
+    return amended(first, 1, rule=with_rule(first, "muf", k_permille=0, h_flop="0"))
+
+
+def _standing(entries: Sequence[Entry]) -> dict[str, Finding]:
+    found: dict[str, Finding] = {}
+    for entry in entries:
+        if entry.kind is Kind.FINDING:
+            item = parse_finding(entry.body)
+            if isinstance(item, Finding):
+                found[item.digest] = item
+            else:
+                del found[item.withdrawn]
+    return found
+
+
+def _said(first: TreatyDocument, second: TreatyDocument) -> list[Envelope]:
+    """Enrolment, inventory, books of three periods: the last under the new version; time lost in all of them."""
+    site = Author(cast.SITE, first)
+    inventory = site.hold()
+    lines = (line("unattributed", 300, workload="lost"), line("idle", cast.CHIPS * cast.PERIOD - 300))
+    said = [Author(cast.LABS[0], first).enrol(cast.SITE), inventory]
+    said += [site.use(period, inventory.digest, lines) for period in (0, 1)]
+    site.treaty = second
+    return [*said, site.use(2, inventory.digest, lines)]
+
+
+def test_an_amendment_in_the_middle_is_judged_by_in_every_log_and_outlives_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        first = _first()
+        second = _second(first)
+        four = World(tmp_path, first)
+        *before, under = _said(first, second)
+        wanted = {item.digest for item in (*before, under, amendment_envelope(second))}
+        async with world.running(four) as verifiers:
+            async with world.stub(four, verifiers[0]) as stub:
+                await stub.SubmitBatch(world.batch(before))
+                answer = await stub.SubmitBatch(world.batch([under]))
+                assert answer.results[0].WhichOneof("outcome") == "not_yet"
+                assert answer.results[0].not_yet.code == "treaty-unknown"
+                too_few = amendment_envelope(second, cast.signer(cast.PARTIES[0]))
+                answer = await stub.SubmitBatch(world.batch([too_few]))
+                assert answer.results[0].refused.code == "signatures-too-few"
+            async with world.stub(four, verifiers[2]) as stub:
+                answer = await stub.SubmitBatch(world.batch([amendment_envelope(second)]))
+                assert answer.results[0].WhichOneof("outcome") == "receipt"
+                events = stub.Watch(pb.WatchRequest(from_index=0))
+                seen = [await events.read() for _ in range(2)]
+                assert seen[1].attestation.payload == amendment_envelope(second).payload
+                events.cancel()
+
+            async def everywhere() -> bool:
+                async with world.stub(four, verifiers[0]) as stub:
+                    await stub.SubmitBatch(world.batch([under]))
+                logs = [await entries_of(verifier) for verifier in verifiers]
+                standing = [_standing(log) for log in logs]
+                whole = all(signed(log).keys() >= wanted for log in logs)
+                return whole and all(standing) and len({tuple(sorted(found)) for found in standing}) == 1
+
+            await world.until(everywhere)
+            found = _standing(await entries_of(verifiers[3])).values()
+            assert {item.period for item in found if item.rule == "wrong-version"} == {1}
+            assert {item.period for item in found if item.rule == "muf"} == {1}, "one excursion, from period 1 on"
+            kinds = [entry.kind for entry in await entries_of(verifiers[0]) if entry.kind is Kind.TREATY]
+            assert len(kinds) == 2
+        folder = four.directory(cast.VERIFIERS[0])
+        (kept,) = folder.glob(AMENDMENTS)
+        assert Envelope.from_dsse_json(kept.read_bytes()).digest == amendment_envelope(second).digest
+        # every log replays through admission, rules and challenges
+        async with world.running(four) as verifiers, world.stub(four, verifiers[1]) as stub:
+            answer = await stub.SubmitBatch(world.batch([under]))
+            assert answer.results[0].WhichOneof("outcome") == "receipt"
+
+    asyncio.run(scenario())
+
+
+def _installed(tmp_path: Path, pin: str, *later: Envelope) -> Config:
+    make_directory(tmp_path, cast.VERIFIERS[0], url="http://x", grpc="x:1", party="", passphrase=None)
+    install_treaty(
+        tmp_path, cast.treaty_envelope(_first()).to_dsse_json(), pin, [item.to_dsse_json() for item in later]
+    )
+    return Config(name=cast.VERIFIERS[0], pin=pin)
+
+
+def test_a_verifier_is_installed_with_all_versions_under_the_pin_of_any(tmp_path: Path) -> None:
+    first = _first()
+    second = _second(first)
+    for number, pin in enumerate((first.digest, second.digest)):
+        folder = tmp_path / str(number)
+        terms = load_terms(folder, _installed(folder, pin, amendment_envelope(second)))
+        assert (terms.document, terms.versions) == (first, (second,))
+
+
+def test_what_does_not_follow_is_not_installed(tmp_path: Path) -> None:
+    first = _first()
+    data = cast.treaty_envelope(first).to_dsse_json()
+    third = amendment_envelope(amended(_second(first), 9)).to_dsse_json()
+    with pytest.raises(BrakelineError, match="treaty-unknown"):
+        check_terms(data, first.digest, cast.VERIFIERS[0], [third])
+    with pytest.raises(BrakelineError, match="treaty-not-pinned"):
+        check_terms(data, _second(first).digest, cast.VERIFIERS[0])
+    with pytest.raises(BrakelineError, match="config-not-a-treaty"):
+        check_terms(
+            data, first.digest, cast.VERIFIERS[0], [Author(cast.LABS[0], first).enrol(cast.SITE).to_dsse_json()]
+        )
+    assert not list(tmp_path.glob(TREATY_NAME))
+
+
+def test_a_new_log_starts_with_all_versions_and_their_labs_may_call(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        first = world.treaty(1)
+        labs = cast.json_lines(first.to_json()["lab"])
+        name = "lab-9.party-a.example"
+        joined = amended(first, 1, lab=[*labs, {**labs[0], "name": name, "root_key": str(cast.vkey(name))}])
+        parties = [cast.signer(party) for party in cast.PARTIES]
+        later = amendment_envelope(joined, *parties, cast.signer(name))
+        one = World(tmp_path, first, amendments=(later,))
+        async with world.running(one) as (verifier,):
+            entries = []
+            await world.until(lambda: verifier.server.publication.size > 1)
+            entries = await entries_of(verifier)
+            assert [entry.kind for entry in entries[:2]] == [Kind.TREATY, Kind.TREATY]
+            async with world.stub(one, verifier, name) as stub:
+                answer = await stub.SubmitBatch(world.batch([Author(name, joined).enrol(f"{name}/site-1")]))
+                assert answer.results[0].WhichOneof("outcome") == "receipt"
+
+    asyncio.run(scenario())
