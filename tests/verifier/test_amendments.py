@@ -77,7 +77,7 @@ def test_an_amendment_in_the_middle_is_judged_by_in_every_log_and_outlives_a_res
                 answer = await stub.SubmitBatch(world.batch([amendment_envelope(second)]))
                 assert answer.results[0].WhichOneof("outcome") == "receipt"
                 events = stub.Watch(pb.WatchRequest(from_index=0))
-                seen = [await events.read() for _ in range(2)]
+                seen = [await world.event(events) for _ in range(2)]
                 assert seen[1].attestation.payload == amendment_envelope(second).payload
                 events.cancel()
 

@@ -5,7 +5,7 @@ Judging entry n + 1 does not read the log again. What it is not: admission (its 
 arrival or of verifiers (:mod:`brakeline.treaty.reconcile`), a store.
 
 An amendment has a bench of its own: the rules of every version over the whole past, each heard about the periods that
-its version governs (docs/decisions/0028). What has no period is judged by the version that governs the newest period of
+its version governs (docs/decisions/0026). What has no period is judged by the version that governs the newest period of
 which anything was said. When a version comes, all is judged anew from the log: its time of arrival shows nowhere.
 
     judge = LogJudge(document)
@@ -112,10 +112,10 @@ class _Bench:
         for rule in self._keep_books:
             rule.supersede(slot)
 
-    def passed(self) -> dict[str, Passed]:
-        """Return, by threshold, the workloads whose lineages have passed it, and in which period."""
-        rule = next((rule for rule in self._rules if isinstance(rule, ThresholdRule)), None)
-        return rule.passed() if rule is not None else {}
+    @property
+    def threshold(self) -> ThresholdRule | None:
+        """The rule ``threshold`` of this version, None where it is not in force."""
+        return next((rule for rule in self._rules if isinstance(rule, ThresholdRule)), None)
 
 
 class LogJudge:
@@ -259,7 +259,8 @@ class LogJudge:
 
     def lineages(self) -> tuple[Shown, ...]:
         """Return the runs in the books and what they descend from (none while ``threshold`` is not in force)."""
-        rule = next((rule for rule in self._rules if isinstance(rule, ThresholdRule)), None)
+        told = (bench.threshold for bench in reversed(self._settled()))
+        rule = next((rule for rule in told if rule is not None), None)
         return rule.lineages() if rule is not None else ()
 
     def passed(self) -> dict[str, Passed]:
@@ -268,7 +269,8 @@ class LogJudge:
         """
         found: dict[str, Passed] = {}
         for bench in self._settled():
-            for name, passed in bench.passed().items():
+            rule = bench.threshold
+            for name, passed in (rule.passed() if rule is not None else {}).items():
                 known = found.setdefault(name, {})
                 for workload, period in passed.items():
                     known[workload] = min(known.get(workload, period), period)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
-from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.document import NamedKey, TreatyDocument
 from brakeline.treaty.document_checks import succession_mistakes
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.outcomes import Admitted, Code, NotYet, Outcome, Refused, Verify, invalid
@@ -102,8 +102,8 @@ def _check_treaty_signatures(
     again, so that no lab or verifier can stop an amendment; a party that joins must sign as well.
     """
     message = envelope.pae()
-    before = {} if previous is None else previous.all_statement_and_log_keys()
-    outgoing = set() if previous is None else {key.keyid for key in previous.party_keys().values()}
+    before: dict[str, NamedKey] = {} if previous is None else previous.all_statement_and_log_keys()
+    outgoing: set[str] = set() if previous is None else {key.keyid for key in previous.party_keys().values()}
     named = document.all_statement_and_log_keys()
     allowed = {keyid: before[keyid] for keyid in outgoing} | named
     parties = {key.keyid for key in document.party_keys().values()}
