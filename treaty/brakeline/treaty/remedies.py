@@ -103,6 +103,10 @@ REMEDIES: dict[str, Remedy] = {
         "a verifier's misconduct",
         "Nothing: its own signatures are the evidence. Parties decide about the verifier; its log is read no more.",
     ),
+    "wrong-version": Remedy(
+        "a statement under another version",
+        "Books again under the version that governs, as a correction; of evidence, nothing. The parties may close it.",
+    ),
 }
 """Rule identifier -> its words, for every rule of the table."""
 
