@@ -5,7 +5,7 @@ Judging entry n + 1 does not read the log again. What it is not: admission (its 
 arrival or of verifiers (:mod:`brakeline.treaty.reconcile`), a store.
 
 An amendment has a bench of its own: the rules of every version over the whole past, each heard about the periods that
-its version governs (docs/decisions/0026). What has no period is judged by the version that governs the newest period of
+its version governs (docs/decisions/0027). What has no period is judged by the version that governs the newest period of
 which anything was said. When a version comes, all is judged anew from the log: its time of arrival shows nowhere.
 
     judge = LogJudge(document)
