@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak proto requirements vectors clean
+.PHONY: help demo test check bench soak proto requirements vectors sbom clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ requirements: .venv/.dev  ## pin again what CI and releases install (needs uv on
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra node pyproject.toml -o requirements/node.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra testnet pyproject.toml -o requirements/testnet.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra dev pyproject.toml -o requirements/dev.txt
+
+sbom: .venv/.dev  ## write a CycloneDX bill of materials a pin file into build/sbom
+	$(BIN)/python tools/sbom.py build/sbom
 
 clean:  ## remove what was made here, .venv too
 	rm -rf .venv demo-out bench-out

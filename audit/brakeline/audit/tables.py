@@ -26,6 +26,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.order_report import report as order_report
 from brakeline.treaty.quantities import Flop, Joules, Tokens
+from brakeline.treaty.replay import Facts
 from brakeline.treaty.spotcheck.challenge import parse_challenge
 from brakeline.treaty.statements import Acknowledgement, Evidence, Statement, Usage, parse_statement
 
@@ -104,9 +105,10 @@ def _library(name: str) -> Any:
 def _rows(look: Look) -> Iterator[tuple[str, Row]]:
     """Yield (table, row) of everything."""
     yield from _report(look)
-    books = _BooksKnown({key for facts in look.parts for key in facts.corrected})
+    known = _Known({key for facts in look.parts for key in facts.corrected})
     for copy in look.copies:
-        yield from _log(copy, look.document, books)
+        yield from _log(copy, look.document, known)
+        known.read += () if copy.facts is None else (copy.facts,)
     yield from _orders(look)
     for item in look.receipts:
         yield "receipts", item._asdict()
@@ -219,18 +221,23 @@ def _orders(look: Look) -> Iterator[tuple[str, Row]]:
             )
 
 
-class _BooksKnown:
-    """What was written of statements that several logs hold, and which books a correction took back."""
+class _Known:
+    """Which books a correction took back, and the facts of the copies that were written already."""
 
     def __init__(self, corrected: set[tuple[str, int, str]]) -> None:
         self.corrected = corrected
-        self.written: set[str] = set()
+        self.read: list[Facts] = []
+
+    def wrote(self, digest: str) -> bool:
+        """Whether a copy before holds the statement: what it says is then in the tables."""
+        raw = bytes.fromhex(digest)
+        return any(facts.arrivals.get(raw) is not None for facts in self.read)
 
 
 # what the logs say ---------------------------------------------------------------------------------------------------
 
 
-def _log(copy: Replayed, document: TreatyDocument, known: _BooksKnown) -> Iterator[tuple[str, Row]]:
+def _log(copy: Replayed, document: TreatyDocument, known: _Known) -> Iterator[tuple[str, Row]]:
     """Yield the rows of one copy's entries, up to where its replay ended."""
     report, reader = copy.copy.report, copy.copy.reader
     if reader is None:
@@ -246,7 +253,7 @@ def _log(copy: Replayed, document: TreatyDocument, known: _BooksKnown) -> Iterat
 
 
 def _entry(
-    origin: str, source: str, entry: Entry, document: TreatyDocument, known: _BooksKnown
+    origin: str, source: str, entry: Entry, document: TreatyDocument, known: _Known
 ) -> Iterator[tuple[str, Row]]:
     place = {"source": source, "log": origin, "index": entry.index, "received_at_ms": entry.received_at_ms}
     if entry.kind is Kind.HEARTBEAT:
@@ -260,10 +267,8 @@ def _entry(
         envelope = Envelope.from_body(entry.body)
         statement = parse_statement(envelope.payload)
         yield "statements", {**place, **_statement(statement, entry, [keyid for keyid, _ in envelope.signatures])}
-        if statement.digest not in known.written:
+        if not known.wrote(statement.digest):
             yield from _said(statement, document, known)
-            if isinstance(statement.predicate, Usage | Acknowledgement | Evidence):
-                known.written.add(statement.digest)
 
 
 def _statement(statement: Statement, entry: Entry, keyids: Sequence[str]) -> Row:
@@ -280,7 +285,7 @@ def _statement(statement: Statement, entry: Entry, keyids: Sequence[str]) -> Row
     }
 
 
-def _said(statement: Statement, document: TreatyDocument, known: _BooksKnown) -> Iterator[tuple[str, Row]]:
+def _said(statement: Statement, document: TreatyDocument, known: _Known) -> Iterator[tuple[str, Row]]:
     """Yield what a statement says, once however many logs hold it."""
     said = statement.predicate
     if isinstance(said, Usage):
