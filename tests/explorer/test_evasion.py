@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from brakeline.explorer.commands import app
 from brakeline.explorer.evasion import STRATEGIES
+from brakeline.explorer.evasion.hidden import train
 from brakeline.explorer.evasion.strategy import Infeasible, Plan
+from brakeline.explorer.notebook import notebook
 from brakeline.explorer.trials import Honest, Row, Setting, Table, explore
 from brakeline.explorer.worlds.court import Found, hear
 from brakeline.explorer.worlds.honest import honest
-from brakeline.explorer.worlds.world import World
+from brakeline.explorer.worlds.world import Work, World
 from brakeline.treaty.rule_table import RULES
 from brakeline.treaty.statements import Activity
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.explorer.test_worlds import EXAMPLE, treaty
@@ -26,12 +32,13 @@ from tests.explorer.test_worlds import EXAMPLE, treaty
 QUANTITY = 10**25
 CASES = [(name, way) for name, strategy in STRATEGIES.items() for way in strategy.ways]
 DAYS = 30
-IMPOSSIBLE = {("unsaid", "in a week"), ("unsaid", "late")}
-"""Too much for the site's chips in so short a time."""
+IMPOSSIBLE = {("unsaid", "in a week"), ("unsaid", "late"), ("throttled", "as it is")}
+"""Too much for the site's chips in so short a time, or at so slow a pace."""
 
 
-def cheated(name: str, way: str, flop: int = QUANTITY, days: int = DAYS, sites: int = 1) -> World:
-    world = honest(treaty(), 1, days, 3 if "over-" in name else sites)
+def cheated(name: str, way: str, flop: int = QUANTITY, days: int | None = None, sites: int = 1) -> World:
+    strategy = STRATEGIES[name]
+    world = honest(treaty(), 1, max(DAYS, strategy.days) if days is None else days, max(strategy.sites, sites))
     STRATEGIES[name].cheat(world, Plan(flop, 24, world.periods - 24, way, Random(1)))
     return world
 
@@ -42,7 +49,17 @@ def seen(name: str, way: str) -> Sequence[Found]:
     return hear(world).about(world.first.lab)
 
 
-@pytest.mark.parametrize(("name", "way"), [case for case in CASES if case not in IMPOSSIBLE])
+def cases() -> list[Any]:
+    """Every way of every strategy: of each the last one, which lies most; the others where long counts are wanted."""
+    hardest = {name: strategy.ways[-1] for name, strategy in STRATEGIES.items()} | {"unsaid": "evenly"}
+    return [
+        pytest.param(name, way, marks=() if hardest[name] == way else pytest.mark.soak)
+        for name, way in CASES
+        if (name, way) not in IMPOSSIBLE
+    ]
+
+
+@pytest.mark.parametrize(("name", "way"), cases())
 def test_one_significant_quantity_is_seen_by_a_rule_that_is_meant_to(name: str, way: str) -> None:
     strategy = STRATEGIES[name]
     assert set(strategy.seen_by) <= set(RULES)
@@ -59,7 +76,9 @@ def test_what_the_chips_cannot_do_is_refused(case: tuple[str, str]) -> None:
         cheated(*case)
 
 
-HIDES = sorted(set(STRATEGIES) - {"ghost-chips", "other-hall", "other-chips-work", "autonomous"})
+OTHERWISE = {"ghost-chips", "other-hall", "other-chips-work", "autonomous", "sandbagged", "distilled"}
+"""What they train, if anything, the site's declared chips did not do."""
+HIDES = sorted(set(STRATEGIES) - OTHERWISE)
 
 
 @pytest.mark.parametrize("name", HIDES)
@@ -152,6 +171,45 @@ def test_strategies_are_listed() -> None:
     assert "thinned" in CliRunner().invoke(app, ["strategies"]).stdout
     listed = json.loads(CliRunner().invoke(app, ["strategies", "--format", "json"]).stdout)
     assert [item["name"] for item in listed] == list(STRATEGIES)
+
+
+def test_a_run_that_was_ended_goes_on_where_it_was(tmp_path: Path) -> None:
+    setting = Setting(4, 1, (1, 2), (10**22,), ("undeclared",))
+    path = tmp_path / "notes.jsonl"
+    with notebook(path, treaty(), setting) as notes:
+        whole = explore(treaty(), setting, notes=notes)
+    kept = path.read_text().splitlines()
+    path.write_text("\n".join(kept[:2]) + '\n{"treaty": "cut o')  # as a kill leaves it
+    with notebook(path, treaty(), setting) as notes:
+        assert len(notes.seen) == 2
+        path.write_text("\n".join(kept[:2]) + "\n")
+        again = explore(treaty(), setting, notes=notes)
+    assert again == whole
+    assert len(path.read_text().splitlines()) <= len(kept)
+    with notebook(path, treaty(), replace(setting, days=5)) as notes:
+        assert notes.seen == {}
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.integers(1, 120))
+def test_a_run_is_spread_evenly_as_far_as_there_is_room(shares: list[int], part: int) -> None:
+    world = honest(treaty(), 1, 2, 1)
+    site = world.first
+    for period, share in enumerate(shares):
+        due = site.due(world.period_ms)
+        idle = due * share // 50
+        site.truth[period] = [Work("idle", Activity.IDLE, idle), Work("x", Activity.MAINTENANCE, due - idle)]
+    wanted = site.flop(site.due(world.period_ms) * sum(shares) * part // 5000, 400)
+    if part > 100 and wanted:
+        with pytest.raises(Infeasible):
+            train(world, Plan(wanted, 0, len(shares), "", Random(1)))
+        return
+    done = {p: work.flop for p, work in train(world, Plan(wanted, 0, len(shares), "", Random(1))).items()}
+    assert wanted <= sum(done.values()) <= wanted + len(shares)
+    most = max(done.values(), default=0)
+    for period, share in enumerate(shares):
+        room = site.flop(site.due(world.period_ms) * share // 50, 400)
+        assert done.get(period, 0) in (most, most - 1, room)
 
 
 @pytest.mark.soak

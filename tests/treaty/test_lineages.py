@@ -12,6 +12,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.rules.board import Unverifiable
+from brakeline.treaty.rules.lineage import Lineages
 from brakeline.treaty.statements import Statement, Usage, UsageLine
 from brakeline.treaty.strictjson import JsonObject, JsonValue
 from hypothesis import given, settings
@@ -107,6 +108,13 @@ def expected(statements: Sequence[Statement], limit: int) -> set[tuple[str, str,
         (labs[run], min(item.line.workload for item in runs[run]), *where)
         for run, where in enumerate(passages)
         if where is not None
+        and (
+            makes[run]
+            or any(
+                item.line.activity == "training" and item.line.flop_model and item.line.flop_model.value
+                for item in runs[run]
+            )
+        )
         and not any(passages[other] is not None and run not in lineages[other] for other in lineages[run])
     }
 
@@ -235,6 +243,45 @@ def test_a_long_chain_of_runs_is_one_lineage_and_costs_no_walk_for_each() -> Non
     ]
     ((_, name, period, total),) = found(said, treaty(length - 2))
     assert (name, period, total) == (f"run-{length - 2}", length - 2, length - 1)
+
+
+def test_runs_that_name_each_other_as_parents_cost_a_walk_each_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    true = Lineages._makers_for  # pyright: ignore[reportPrivateUsage]  (what is counted is the work of its walks)
+
+    def counting(self: Lineages, lab: str, model: str) -> set[int]:
+        looked.append(model)
+        return true(self, lab, model)
+
+    monkeypatch.setattr(Lineages, "_makers_for", counting)
+    author = Author(cast.SITE, TREATY)
+    count = 120
+
+    def part(number: int) -> Envelope:
+        even = number % count % 2
+        models: dict[str, JsonValue] = {"parents": [digest(f"half {1 - even}")], "model_out": digest(f"half {even}")}
+        work = line("training", 1, workload=f"part-{number % count}", flop_model="1", **models)
+        return author.use(number, digest("inventory"), (work,))
+
+    said = [part(number) for number in range(3 * count)]
+    assert len(found(said, treaty(count))) == count
+    assert len(looked) < 20 * count
+
+
+def test_who_serves_two_models_is_not_accused_of_what_both_cost_together() -> None:
+    author = Author(cast.SITE, TREATY)
+    first, second = digest("first"), digest("second")
+    half = str(LINE * 6 // 10)
+    said = [
+        author.use(0, digest("i"), (line("training", 1, workload="a", flop_model=half, model_out=first),)),
+        author.use(1, digest("i"), (line("training", 1, workload="b", flop_model=half, model_out=second),)),
+        author.use(2, digest("i"), (line("inference", 1, workload="c", flop_model="9", parents=[first, second]),)),
+    ]
+    assert found(said) == set()
+    tuned = line("training", 1, workload="c", flop_model="1", parents=[first, second])
+    assert [name for _, name, *_ in found([*said, author.use(3, digest("i"), (tuned,))])] == ["c"]
+    merged = line("other", 1, workload="c", flop_model="0", parents=[first, second], model_out=digest("merged"))
+    assert [name for _, name, *_ in found([*said, author.use(3, digest("i"), (merged,))])] == ["c"]
 
 
 # counting -------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,11 @@ def try_(
             help="FLOP to hide, as 1e24; several. Default: 0.1, 1, 10 % of the site's capacity, and the goal's."
         ),
     ] = None,
+    honest_only: Annotated[bool, typer.Option("--honest-only", help="Play honest worlds, and no strategy.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Processes; default: one a core.", min=1)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="A notebook: worlds in it are not played again, and new ones are added.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Write the table as one HTML page, too.")] = None,
     require: Annotated[bool, typer.Option(help="Exit 4 when a strategy is caught too seldom.")] = False,
     form: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
@@ -55,7 +59,11 @@ def try_(
 
     Of each strategy the way that is seen least is shown. A strategy that nothing in a log can see is called a residual.
     """
+    from contextlib import nullcontext
+    from dataclasses import replace
+
     from brakeline.explorer import show
+    from brakeline.explorer.notebook import notebook
     from brakeline.explorer.trials import explore as play
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -63,10 +71,16 @@ def try_(
     signal.signal(signal.SIGTERM, _stop)
     document = _read(treaty)
     setting = _setting(document, strategy, magnitude, range(first_seed, first_seed + seeds), days, sites, chips, jobs)
+    setting = replace(setting, strategies=()) if honest_only else setting
     columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         shown = bar.add_task("worlds")
-        table = play(document, setting, lambda done, total: bar.update(shown, completed=done, total=total))
+
+        def progress(done: int, total: int) -> None:
+            bar.update(shown, completed=done, total=total)
+
+        with nullcontext() if resume is None else notebook(resume, document, setting) as notes:
+            table = play(document, setting, progress, notes)
     if page is not None:
         page.write_text(show.page(table, setting, document), "utf-8")
     if form is Format.JSON:

@@ -142,8 +142,18 @@ class Table:
         ]
 
 
-def explore(document: TreatyDocument, setting: Setting, progress: Progress | None = None) -> Table:
-    """Play *setting* under *document*."""
+def explore(
+    document: TreatyDocument, setting: Setting, progress: Progress | None = None, notes: Notes | None = None
+) -> Table:
+    """Play *setting* under *document*.
+
+    Args:
+        document: the treaty.
+        setting: what is played.
+        progress: told after every world how many are done, of how many.
+        notes: what was seen in earlier worlds, and where what is seen now is noted: a run that was ended goes on.
+    """
+    notes = Notes({}) if notes is None else notes
     chosen = [STRATEGIES[name] for name in setting.strategies]
     first, *others = setting.seeds
     looks = [
@@ -158,11 +168,11 @@ def explore(document: TreatyDocument, setting: Setting, progress: Progress | Non
     start = partial(_start, document.to_canonical(), setting)
     with ProcessPoolExecutor(setting.jobs, context, start) as pool:
         try:
-            plain = _play(pool, [Task(seed) for seed in setting.seeds], counted)
-            seen = _play(pool, looks, counted)
+            plain = _play(pool, [Task(seed) for seed in setting.seeds], counted, notes)
+            seen = _play(pool, looks, counted, notes)
             ways = {(name, flop): way for name, flop, way in _best(seen)}
             rest = [Task(seed, name, way, flop) for (name, flop), way in ways.items() for seed in others]
-            seen += _play(pool, rest, counted)
+            seen += _play(pool, rest, counted, notes)
         except BaseException:  # told to stop: what has not begun is not played, and no process is left behind
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -172,6 +182,21 @@ def explore(document: TreatyDocument, setting: Setting, progress: Progress | Non
         for flop in setting.magnitudes
     ]
     return Table(_honest(document, setting, plain), tuple(rows))
+
+
+class Notes:
+    """What was seen, by task."""
+
+    def __init__(self, seen: dict[Task, Seen], write: Callable[[Seen], None] | None = None) -> None:
+        """Begin with what is *seen*; *write* is called with all that is seen from now on."""
+        self.seen = seen
+        self._write = write
+
+    def note(self, seen: Seen) -> None:
+        """Take in what was seen."""
+        self.seen[seen.task] = seen
+        if self._write is not None:
+            self._write(seen)
 
 
 class _Count:
@@ -184,12 +209,15 @@ class _Count:
             self._progress(self._done, self._total)
 
 
-def _play(pool: ProcessPoolExecutor, tasks: Sequence[Task], counted: _Count) -> list[Seen]:
-    """Play *tasks*; the answers are in their order."""
-    futures = [pool.submit(_work, task) for task in tasks]
-    for _ in as_completed(futures):
+def _play(pool: ProcessPoolExecutor, tasks: Sequence[Task], counted: _Count, notes: Notes) -> list[Seen]:
+    """Play those of *tasks* that were not played before; the answers are in the order of *tasks*."""
+    futures = {pool.submit(_work, task): task for task in tasks if task not in notes.seen}
+    for _ in range(len(tasks) - len(futures)):
         counted.one()
-    return [future.result() for future in futures]
+    for future in as_completed(futures):
+        notes.note(future.result())
+        counted.one()
+    return [notes.seen[task] for task in tasks]
 
 
 def _best(seen: Iterable[Seen]) -> Iterable[tuple[str, int, str]]:
@@ -234,9 +262,11 @@ def _start(treaty: bytes, setting: Setting) -> None:
 def _work(task: Task) -> Seen:
     document, setting = _shared["now"]
     if not task.strategy:
-        return Seen(task, severities=_quiet(task.seed)[1])
+        return Seen(task, severities=_quiet(task.seed, setting.sites, setting.days)[1])
     strategy = STRATEGIES[task.strategy]
-    world = honest(document, task.seed, setting.days, setting.sites, setting.chips)
+    sites = min(strategy.sites, setting.sites)
+    days = max(setting.days, strategy.days)
+    world = honest(document, task.seed, days, sites, setting.chips)
     day = 86_400_000 // world.period_ms
     chance = Random(f"{task.strategy} {task.way} {task.flop} {task.seed}")  # noqa: S311  (a simulation)
     plan = Plan(task.flop, day, world.periods - day, task.way, chance)
@@ -244,7 +274,7 @@ def _work(task: Task) -> Seen:
         strategy.cheat(world, plan)
     except Infeasible:
         return Seen(task, feasible=False)
-    before = _quiet(task.seed)[0]
+    before = _quiet(task.seed, sites, days)[0]
     caught: dict[str, int] = {}
     for item in hear(world).about(world.first.lab):
         if _counts(item, strategy) and item.finding.rule not in before:
@@ -258,10 +288,10 @@ def _counts(item: Found, strategy: Strategy) -> bool:
 
 
 @cache
-def _quiet(seed: int) -> tuple[frozenset[str], tuple[tuple[str, int], ...]]:
+def _quiet(seed: int, sites: int, days: int) -> tuple[frozenset[str], tuple[tuple[str, int], ...]]:
     """Return the rules that speak of the first lab in the honest world of *seed*, and all its findings by severity."""
     document, setting = _shared["now"]
-    world = honest(document, seed, setting.days, setting.sites, setting.chips)
+    world = honest(document, seed, days, sites, setting.chips)
     found = hear(world)
     severities = Counter(item.finding.severity.value for item in found.found)
     rules = frozenset(item.finding.rule for item in found.about(world.first.lab))

@@ -281,12 +281,14 @@ _PRESETS = {
         "restarts and self-tests; burn-in at full load is booked as other work, with its FLOP",
     ),
     ("activity-shape", "work_flop_permille"): (
-        "350",
-        "35 %: decoding uses 1 to 20 % of peak, prefill-heavy serving up to this; training 30 to 45 %",
+        "200",
+        "20 %, of all inference of a site together: decoding uses 1 to 20 % of peak, reading prompts up to 35 %; "
+        "training 30 to 45 %. A site that serves little but long prompts explains itself, or asks for its own figures",
     ),
     ("activity-shape", "work_joules_permille"): (
-        "750",
-        "75 %: serving draws 40 to 70 % of board power, training 75 to 95 %",
+        "600",
+        "60 %, of all inference of a site together: decoding draws 40 to 60 % of board power, reading prompts up to 70 "
+        "%, training 75 to 95 %",
     ),
     ("activity-shape", "training_flop_permille"): (
         "150",

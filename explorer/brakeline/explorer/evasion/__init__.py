@@ -7,7 +7,7 @@ them all, in the order of the table in docs/evasion.md.
 
 from __future__ import annotations
 
-from brakeline.explorer.evasion import books, brake, hardware, labels, splitting
+from brakeline.explorer.evasion import books, brake, hardware, labels, models, rows, splitting
 from brakeline.explorer.evasion.strategy import Strategy
 
 STRATEGIES: dict[str, Strategy] = {
@@ -18,6 +18,8 @@ STRATEGIES: dict[str, Strategy] = {
         *splitting.STRATEGIES,
         *hardware.STRATEGIES,
         *brake.STRATEGIES,
+        *rows.STRATEGIES,
+        *models.STRATEGIES,
     )
 }
 """Name -> strategy."""

@@ -100,6 +100,39 @@ def _replayed(world: World, plan: Plan) -> None:
         site.said[period] = list(works)
 
 
+def _declared_afterwards(world: World, plan: Plan) -> None:
+    """Declare the run when it has begun, and date the declaration back."""
+    site = world.first
+    permit(world, site, "side", plan.flop * 2)
+    declare(world, site, "side", plan.flop, plan.begins)
+    world.extras[-1] = replace(world.extras[-1], period=plan.begins + 1)
+    for period, hidden in train(world, plan).items():
+        said_as(site, period, hidden, hidden)
+
+
+def _corrected_away(world: World, plan: Plan) -> None:
+    """Say the truth in time, and correct it two periods later to what the books would have said without the run."""
+    site = world.first
+    for period, hidden in train(world, plan).items():
+        site.mistaken[period] = [*(work for work in site.truth[period] if work is not hidden), hidden]
+
+
+def _own_clock(world: World, plan: Plan) -> None:
+    """Keep the books by a clock that is minutes off, so that nobody can say in which period anything was done."""
+    site = world.first
+    for period, hidden in train(world, plan).items():
+        site.own_clock[period] = 17 * 60_000
+        said_as(site, period, hidden, hidden)
+
+
+def _favoured(world: World, plan: Plan) -> None:
+    """Show the books of the run to no more verifiers than may lie, who keep them to themselves."""
+    site = world.first
+    for period, hidden in train(world, plan).items():
+        site.favoured.add(period)
+        said_as(site, period, hidden, hidden)
+
+
 def _autonomous(world: World, plan: Plan) -> None:
     """Declare figures that pass the line: seen as what they are, self-declared."""
     rule = world.document.rule("autonomy-tripwire")
@@ -130,6 +163,25 @@ STRATEGIES = (
         ("missing-period",),
         _dropped,
         ("every period", "the tail"),
+    ),
+    Strategy(
+        "declared-afterwards",
+        "a declaration comes when the run has begun, and is dated back",
+        ("undeclared-run",),
+        _declared_afterwards,
+    ),
+    Strategy(
+        "corrected-away",
+        "books say the truth in time, and are corrected afterwards to what hides it",
+        ("energy-gap",),
+        _corrected_away,
+    ),
+    Strategy("own-clock", "books are kept by a clock that is off, and refused", ("missing-period",), _own_clock),
+    Strategy(
+        "friendly-verifiers",
+        "verifiers that help the lab (no more than f) keep the books of the run to themselves",
+        ("missing-period",),
+        _favoured,
     ),
     Strategy("late", "books come after their deadline", ("late",), _late, least=Severity.NOTE),
     Strategy("two-versions", "two versions of the books, one with the run and one without", ("equivocation",), _twice),

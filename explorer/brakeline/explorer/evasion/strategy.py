@@ -49,6 +49,8 @@ class Strategy:
         cheat: turns an honest world into the cheat's, in place (:class:`Infeasible`).
         residual: why nothing in the logs can see it, where that is so; "" where it counts as a miss.
         least: from which severity a finding counts as seen.
+        sites: how many sites its world needs; the first is the cheat's.
+        days: how many days its world needs at the least.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Strategy:
     ways: tuple[str, ...] = ("as it is",)
     residual: str = ""
     least: Severity = Severity.DISCREPANCY
+    sites: int = 1
+    days: int = 0
 
 
 WORKING = (Activity.INFERENCE, Activity.EVALUATION, Activity.OTHER)

@@ -1,12 +1,13 @@
 """What the rules say of a world: the judge of the log rules, heartbeat by heartbeat, and the verdict over all logs.
 
 The judge is :class:`brakeline.treaty.judge.LogJudge`, the verdict :func:`brakeline.treaty.verdict.verdict`: what runs
-in a verifier and in an audit. Every log is taken to hold every statement at the same instant; what verifiers do to each
-other is played by the testnet, with processes.
+in a verifier and in an audit. Else every log holds every statement at the same instant; what verifiers do to each
+other is played by the testnet, with processes. What a site shows to f logs alone is heard by the first f verifiers.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from brakeline.explorer.worlds.voices import Heard, statements
@@ -15,6 +16,8 @@ from brakeline.ledger.entry import Kind
 from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.replay import Facts, gather
+from brakeline.treaty.spotcheck.challenge import Drawn
+from brakeline.treaty.statements import Usage
 from brakeline.treaty.verdict import verdict
 
 
@@ -41,38 +44,78 @@ class Hearing:
 def hear(world: World) -> Hearing:
     """Judge everything that *world* says."""
     document = world.document
-    judge, facts = LogJudge(document), Facts(document.verifiers[0].origin)
-    known: dict[str, int] = {}
-    heard = 0
-    now = 0
+    common = _Bench(world)
+    helpers = _Bench(world) if any(site.favoured for site in world.sites.values()) else common
+    now = heard = 0
     for item in statements(world):
-        if item.period != now:
-            _beat(judge, known, now)
+        while item.period != now:
+            for bench in {id(common): common, id(helpers): helpers}.values():
+                bench.beat(now)
             now = item.period
         heard += 1
-        judge.add(heard, Kind.STATEMENT, item.statement)
-        _note(facts, world, item)
-    _beat(judge, known, now)
-    facts.standing, facts.passed, facts.unverifiable = judge.standing(), judge.passed(), judge.unverifiable()
+        helpers.take(heard, item)
+        if common is not helpers and not item.hidden:
+            common.take(heard, item)
     deadlines = document.deadlines
     end = document.grid.end_of(world.periods - 1).value + deadlines.report_ms.value + deadlines.reply_ms.value
-    facts.newest_ms = end
-    parts = [replace(facts, origin=verifier.origin) for verifier in document.verifiers]
+    facts = [helpers.close(now, end), common.close(now, end)]
+    liars = document.quorum.liars
+    parts = [
+        replace(facts[0 if number < liars else 1], origin=verifier.origin)
+        for number, verifier in enumerate(document.verifiers)
+    ]
     reached = verdict(document, parts, as_of_ms=end)
+    known = {**helpers.known, **common.known}
     within = [item for item in reached.findings if item.period is None or item.period < world.periods]
     return Hearing(tuple(Found(item, _when(world, item, known, now)) for item in within), heard)
 
 
-def _beat(judge: LogJudge, known: dict[str, int], period: int) -> None:
-    """Let the log write down what is new, and note when."""
-    for body in judge.heartbeat():
-        said = parse_finding(body)
-        if not isinstance(said, Withdrawn):
-            known.setdefault(said.digest, period)
+class _Bench:
+    """One log: the judge of its rules, and the facts that an audit would gather from it."""
 
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._judge, self._facts = LogJudge(world.document), Facts(world.document.verifiers[0].origin)
+        self.known: dict[str, int] = {}
 
-def _note(facts: Facts, world: World, item: Heard) -> None:
-    gather(facts, world.document, item.statement, item.at_ms, len(facts.arrivals))
+    def take(self, number: int, item: Heard) -> None:
+        """Take the next statement."""
+        self._judge.add(number, Kind.STATEMENT, item.statement)
+        usage, document = item.statement.predicate, self._world.document
+        period = document.grid.index_of(usage.start, usage.end) if isinstance(usage, Usage) else None
+        if isinstance(usage, Usage) and period in self._world.sites[usage.author].unopened:
+            self._draw(item, usage, period or 0)
+        gather(self._facts, document, item.statement, item.at_ms, number)
+
+    def _draw(self, item: Heard, usage: Usage, period: int) -> None:
+        """Note that the log challenged these books, a moment after they came."""
+        seed = hashlib.sha256(item.statement.digest.encode()).digest()
+        drawn = Drawn(
+            hashlib.sha256(seed).hexdigest(),
+            usage.author,
+            period,
+            item.statement.digest,
+            usage.table.rows,
+            1,
+            seed,
+            item.at_ms + 1,
+        )
+        self._facts.challenges.append(drawn)
+
+    def beat(self, period: int) -> None:
+        """Let the log write down what is new, and note when."""
+        for body in self._judge.heartbeat():
+            said = parse_finding(body)
+            if not isinstance(said, Withdrawn):
+                self.known.setdefault(said.digest, period)
+
+    def close(self, period: int, end_ms: int) -> Facts:
+        """Return what the log shows in the end."""
+        self.beat(period)
+        facts, judge = self._facts, self._judge
+        facts.standing, facts.passed, facts.unverifiable = judge.standing(), judge.passed(), judge.unverifiable()
+        facts.newest_ms = end_ms
+        return facts
 
 
 def _when(world: World, finding: Finding, known: dict[str, int], now: int) -> int:

@@ -69,6 +69,12 @@ class Site:
         silent: periods whose books never come.
         late: periods whose books come so many milliseconds after their deadline.
         twice: periods of which the site signs a second version, with these works.
+        mistaken: periods whose books first say these works, and are corrected two periods later.
+        renewed: periods from which so many chips are new, and as many retired.
+        favoured: periods whose books only f logs ever hold: those of verifiers that help the site.
+        fabricated: periods of which rows that were never committed to are opened.
+        unopened: periods of which no drawn row is opened, though all logs drew.
+        own_clock: periods of which the site's books are off the treaty's grid by so many milliseconds.
     """
 
     name: str
@@ -82,6 +88,12 @@ class Site:
     silent: set[int] = field(default_factory=set[int])
     late: dict[int, int] = field(default_factory=dict[int, int])
     twice: Books = field(default_factory=dict[int, list[Work]])
+    mistaken: Books = field(default_factory=dict[int, list[Work]])
+    renewed: dict[int, int] = field(default_factory=dict[int, int])
+    favoured: set[int] = field(default_factory=set[int])
+    fabricated: set[int] = field(default_factory=set[int])
+    unopened: set[int] = field(default_factory=set[int])
+    own_clock: dict[int, int] = field(default_factory=dict[int, int])
 
     @property
     def lab(self) -> str:

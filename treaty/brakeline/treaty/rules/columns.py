@@ -109,11 +109,13 @@ class Column(Generic[V]):
 
     def get(self, period: int) -> V | None:
         """Return the value of *period*, None when it has none."""
-        return self._stretch(period // SPAN).get(period)
+        number = period // SPAN
+        return (self._hot if number == self._number else self._stretch(number)).get(period)
 
     def put(self, period: int, value: V) -> None:
         """Let *period* have *value*."""
-        self._open(period // SPAN)[period] = value
+        number = period // SPAN
+        (self._hot if number == self._number and self._changed else self._open(number))[period] = value
 
     def drop(self, period: int) -> None:
         """Let *period*, which has a value, have none."""

@@ -41,6 +41,11 @@ class Excursions:
         self._rows: Column[Row] = columns.new()
         self._newest, self._total = -1, 0  # the newest period with a figure, and S after it
 
+    @property
+    def newest(self) -> int:
+        """The newest period with a figure, -1 when there is none."""
+        return self._newest
+
     def get(self, period: int) -> tuple[int, Value] | None:
         """Return what *period* measured, and its note; None where it has no figure."""
         row = self._rows.get(period)

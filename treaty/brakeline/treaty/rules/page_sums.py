@@ -96,6 +96,13 @@ class PageSums:
         shown: tuple[str, ...] = ()
         if measured.excess > 0:
             shown = tuple(str(item) for pair in measured.figures.items() for item in pair)
+        if slot.version == 0 and slot.period > series.sums.newest:  # nearly always: nothing else is known of the period
+            series.versions.put(slot, (measured.excess, *shown))
+            for standing in series.sums.put(slot.period, measured.excess, 0):
+                if standing.rose:
+                    finding = self._finding(slot.site, series, standing)
+                    self._board.put((self._test.terms.rule, slot.site, name, standing.period), finding)
+            return
         series.versions.put(slot, (measured.excess, *shown))
         self._judge(slot, name, series)
 

@@ -31,20 +31,24 @@ class Pool:
         self._figure = figure
         self._columns = board.columns
         self._sites: dict[str, Slots] = {}
+        self._opened: tuple[Slot, int] | None = None  # a version of which nothing has been added, and its capacity
         shown = {**constants, "k_permille": self._share, "h_flop": limit}
         self._sums = PageSums(SumTerms(terms, limit * _SCALE, _SCALE, "sum_flop", shown), board)
 
     def open(self, books: Books) -> None:
-        """Begin with a version of the books, in which everything is excused."""
-        pool = self._sites.get(books.site)
-        if pool is None:
-            pool = self._sites[books.site] = Slots(self._columns)
-        pool.put(books.slot, (0, _UNKNOWN if books.opaque else books.peak_mflop))
+        """Begin with a version of the books, in which everything is excused; :meth:`add` follows, if only of 0."""
+        if books.site not in self._sites:
+            self._sites[books.site] = Slots(self._columns)
+        self._opened = books.slot, _UNKNOWN if books.opaque else books.peak_mflop
 
     def add(self, slot: Slot, flop: int) -> None:
         """Let a version of the books have *flop* more (less, where it is negative) that nothing excuses."""
         pool = self._sites[slot.site]
-        inside, capacity = cast("tuple[int, int]", pool.get(slot.period)[slot.version])
+        if self._opened is not None and self._opened[0] == slot:
+            inside, capacity = 0, self._opened[1]
+            self._opened = None
+        else:
+            inside, capacity = cast("tuple[int, int]", pool.get(slot.period)[slot.version])
         inside += flop
         pool.put(slot, (inside, capacity))
         if capacity == _UNKNOWN:

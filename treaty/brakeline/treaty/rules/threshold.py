@@ -12,6 +12,8 @@ covered by that finding.
 Authorisations: of a run, by lab and workload, they raise the line in the periods in which they are in force; of a run
 that it descends from they raise it in all, because that run may have used them. It is the first period at whose end the
 sum exceeds what is allowed in it that is named.
+Users: a run that books nothing that counts, and makes no model, adds nothing to its lineage (a service of models, each
+with an authorisation of its own), and is not accused of what its parents add up to.
 Modifications: where the profile says which part of the original's compute makes a modification a new model, a run that
 descends from other labs' runs and spent no more than that part is nobody's new model and is left alone; one that spent
 more is not covered by what the other labs' runs passed.
@@ -28,8 +30,8 @@ Source: the cumulative compute of Regulation (EU) 2024/1689, article 51(2), and 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias, cast
 
 from brakeline.treaty.counting import passes_share
@@ -148,6 +150,19 @@ class _Allowance(NamedTuple):
         return self.begins <= period and (self.ends is None or period < self.ends)
 
 
+_Row: TypeAlias = tuple[tuple[int, str], dict[int, int]]
+"""(Period, site), and version of the books -> FLOP."""
+
+
+class _Look:
+    """What was found out while figures and the graph of runs stand still, by circle: its runs have one lineage."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, list[_Row]] = {}
+        self.passages: dict[int, _Passage | None] = {}
+        self.allowances: dict[int, list[tuple[int, _Allowance]]] = {}
+
+
 _SOMEWHERE = _Passage(-1, 0, 0, ())
 """The passage of a lineage that holds another which passes: it passes as well, and nobody asks where."""
 
@@ -174,6 +189,8 @@ class _Line:
         self._breaches: dict[int, _Passage] = {}
         self._clear: dict[int, int] = {}
         self._veiled: Counter[int] = Counter()
+        self._made: dict[int, tuple[_Passage, str, Finding]] = {}
+        self._look = _Look()
 
     def authorise(self, said: Authorisation) -> None:
         """Take in a permission, if it is about this threshold."""
@@ -192,11 +209,16 @@ class _Line:
                 self._strands[run][key] = strand  # a workload of a site is in one run only, so nothing is overwritten
             self._own[run] += self._own.pop(other, 0)
             self._veiled[run] += self._veiled.pop(other, 0)
-            for kept in (self._most, self._passages, self._breaches, self._clear):
+            for kept in (self._most, self._passages, self._breaches, self._clear, self._made):
                 kept.pop(other, None)
             self._shared.board.put((self.terms.name, other), None)
-        self._most[run] = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
-        for item in self._runs.with_descendants({run}) - {run}:
+        circle = self._runs.circle(run)
+        if len(circle) == 1:
+            self._most[run] = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
+        else:
+            most = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
+            self._most.update(dict.fromkeys(circle, most))
+        for item in self._runs.with_descendants({run}) - circle:
             self._most[item] += self._most[run]
 
     def book(self, run: int, books: Books, workload: str, counted: tuple[int, int]) -> None:
@@ -240,6 +262,7 @@ class _Line:
 
         A lineage that passed in an earlier period passed there still, so it is not added up again.
         """
+        self._look = _Look()
         changed = self._runs.with_descendants(restructured)
         affected = self._runs.ancestors_first(self._runs.with_descendants(touched | changed))
         for run in affected:
@@ -247,13 +270,18 @@ class _Line:
             if self._most[run] <= self._limit:
                 continue
             if known is None or run in changed or known.period >= period:
-                known = _SOMEWHERE if self._above(run) & self._passages.keys() else self._measure(run)
+                known = _SOMEWHERE if self._runs.above(run) & self._passages.keys() else self._measure(run)
             if known is not None:
                 self._passages[run] = known
         for run in affected:
-            self._judge_breach(run, period, changed=run in changed)
+            if self._spends(run):
+                self._judge_breach(run, period, changed=run in changed)
+            else:
+                self._breaches.pop(run, None)
+                self._clear.pop(run, None)
         for run in affected:
             self._shared.board.put((self.terms.name, run), self._finding(run))
+        self._look = _Look()
 
     def _judge_breach(self, run: int, period: int, *, changed: bool) -> None:
         """Say where a lineage that passed the line did so beyond what was authorised: everywhere, if nothing was.
@@ -279,16 +307,18 @@ class _Line:
 
     def _allowances(self, run: int) -> list[_Allowance]:
         """Return what is authorised of *run*, and of the runs that it descends from, which may have used it."""
-        found: list[_Allowance] = []
-        if self._authorised:
-            above = self._runs.ancestry(run)
-            for (lab, workload), allowances in self._authorised.items():
-                holder = self._runs.known(lab, workload)
-                if holder == run:
-                    found += allowances
-                elif holder in above:
-                    found += [allowance._replace(begins=0, ends=None) for allowance in allowances]
-        return found
+        if not self._authorised:
+            return []
+        key = id(self._runs.circle(run))
+        known = self._look.allowances.get(key)
+        if known is None:
+            known = self._look.allowances[key] = [
+                (item, allowance)
+                for item in self._runs.ancestry(run)
+                for name in self._runs.names(item)
+                for allowance in self._authorised.get(name, ())
+            ]
+        return [item if holder == run else item._replace(begins=0, ends=None) for holder, item in known]
 
     def _allowed(self, allowances: Iterable[_Allowance], period: int) -> int:
         """Return how much a lineage may have at the end of *period*."""
@@ -296,10 +326,12 @@ class _Line:
 
     def _newest(self, run: int) -> int:
         """Return the newest period in which the lineage of *run* has a figure."""
-        return max((period for strand in self._lineage(run) for period, _ in strand.flop.since(0)), default=0)
+        rows = self._rows(run)
+        return rows[-1][0][0] if rows else 0
 
     def passed(self, named: Iterable[tuple[str, str, int]]) -> Passed:
         """Return the period in which each of the *named* workloads' lineages passed; absent where it has not."""
+        self._look = _Look()
         passages = ((lab, workload, self._where(run)) for lab, workload, run in named)
         return {(lab, workload): passage.period for lab, workload, passage in passages if passage is not None}
 
@@ -315,53 +347,79 @@ class _Line:
 
         A lineage holds those of its parents, so only the nearest need be asked; *lab* asks for runs of that lab only.
         """
-        return any(parent in self._breaches for parent in self._above(run) if not lab or self._runs[parent].lab == lab)
-
-    def _above(self, run: int) -> set[int]:
-        """Return the nearest runs outside the circle of *run* that it, or one in the circle, descends from."""
-        circle = self._runs.circle(run)
-        return {parent for item in circle for parent in self._runs.parents(item)} - circle
+        above = self._runs.above(run)
+        return any(parent in self._breaches and (not lab or self._runs[parent].lab == lab) for parent in above)
 
     def _measure(self, run: int, allowances: Sequence[_Allowance] = ()) -> _Passage | None:
         """Add the lineage of *run* up, to where it has more than the line, or than is allowed."""
-        slots: defaultdict[tuple[int, str], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for strand in self._lineage(run):
-            for period, booked in strand.flop.since(0):
-                for version, flop in _flop(booked).items():
-                    slots[period, strand.site][version] += flop
-        total = 0
-        counted: list[str] = []
-        digest_of, since = self._shared.board.versions.digest, self._shared.board.since(self._shared.rule.rule)
+        circle = self._runs.circle(run)
+        if not allowances and id(circle) in self._look.passages:
+            return self._look.passages[id(circle)]
+        found = self._add_up(run, allowances)
+        if found is None:
+            most = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
+            self._most.update(dict.fromkeys(circle, most))
+        if not allowances:
+            self._look.passages[id(circle)] = found
+        return found
+
+    def _add_up(self, run: int, allowances: Sequence[_Allowance]) -> _Passage | None:
+        total = count = 0
+        newest: deque[tuple[int, str, dict[int, int]]] = deque(maxlen=MAX_CITED)
+        since = self._shared.board.since(self._shared.rule.rule)
         passed: int | None = None
-        for (period, site), versions in sorted(slots.items()):
+        for (period, site), versions in self._rows(run):
             if passed is not None and period > passed:
                 break
-            most, digest = max((flop, digest_of(Slot(site, period, n))) for n, flop in versions.items())
-            total += most
-            counted.append(digest)
+            total += max(versions.values())
+            count += 1
+            newest.append((period, site, versions))
             if passed is None and period >= since and total > self._allowed(allowances, period):
                 passed = period
         if passed is None:
-            self._most[run] = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
             return None
-        return _Passage(passed, total, len(counted), tuple(counted[-MAX_CITED:]))
+        return _Passage(passed, total, count, tuple(self._cited(*item) for item in newest))
 
-    def _lineage(self, run: int) -> Iterator[_Strand]:
-        for item in self._runs.ancestry(run):
-            yield from self._strands.get(item, {}).values()
+    def _rows(self, run: int) -> list[_Row]:
+        """Return what the lineage of *run* booked, by period and site, in order: version -> FLOP."""
+        key = id(self._runs.circle(run))
+        rows = self._look.rows.get(key)
+        if rows is None:
+            slots: defaultdict[tuple[int, str], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+            for item in self._runs.ancestry(run):
+                for strand in self._strands.get(item, {}).values():
+                    for period, booked in strand.flop.since(0):
+                        for version, flop in _flop(booked).items():
+                            slots[period, strand.site][version] += flop
+            rows = self._look.rows[key] = sorted(slots.items())
+        return rows
+
+    def _cited(self, period: int, site: str, versions: Mapping[int, int]) -> str:
+        """Return the digest of the version of a period's books that counts: the largest, of equals by digest."""
+        most = max(versions.values())
+        digest_of = self._shared.board.versions.digest
+        return max(digest_of(Slot(site, period, number)) for number, flop in versions.items() if flop == most)
 
     def _finding(self, run: int) -> Finding | None:
-        passage = None if run not in self._breaches or self._excused(run) else self._breaches[run]
+        accused = run in self._breaches and self._spends(run) and not self._excused(run)
+        passage = self._breaches[run] if accused else None
         if passage is _SOMEWHERE:
             passage = self._breaches[run] = self._where(run) or _SOMEWHERE
         if passage is None:
             return None
+        workload = self._runs[run].workload
+        made = self._made.get(run)
+        if made is None or made[:2] != (passage, workload):
+            made = self._made[run] = passage, workload, self._accuse(run, passage, workload)
+        return made[2]
+
+    def _accuse(self, run: int, passage: _Passage, workload: str) -> Finding:
         figures = {
             "threshold": self.terms.name,
             "profile": self._shared.counted.profile.name,
             "line_flop": self.terms.flop,
             "total_flop": passage.flop,
-            "workload": self._runs[run].workload,
+            "workload": workload,
             "lineage_statements": passage.statements,
         }
         return make(
@@ -372,6 +430,10 @@ class _Line:
             figures=figures,
             article=self.terms.article,
         )
+
+    def _spends(self, run: int) -> bool:
+        """Say whether *run* adds compute to its lineage, or makes a model of it: who serves models does neither."""
+        return bool(self._own.get(run)) or bool(self._runs[run].models)
 
     def _excused(self, run: int) -> bool:
         """Say whether a run above covers *run*, or it is a modification of other labs' runs, too small to be new."""
