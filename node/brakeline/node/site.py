@@ -39,6 +39,9 @@ from brakeline.treaty.statements import (
 )
 from brakeline.treaty.succession import Succession
 
+_POSITION_ONLY = ("usage", "acknowledgement", "opening")
+"""Of these the site needs to know the position only: what they say is not read again at every start."""
+
 
 class SiteError(BrakelineError):
     """The site cannot say what it was to say (codes ``site-*``, and those of admission)."""
@@ -86,8 +89,13 @@ class Site:
         self.register = Register(document)
         self._inventories: list[Holding] = []
         self._count = 0
-        for outgoing in journal.envelopes():
-            self._learn(parse_statement(Envelope.from_body(outgoing.body).payload))
+        for outgoing in journal.outline(_POSITION_ONLY):
+            if outgoing.name in _POSITION_ONLY and outgoing.author == name:
+                previous = journal.digest_at(outgoing.sequence - 1)
+                self.register.place(name, outgoing.sequence, outgoing.digest, previous, self._count)
+                self._count += 1
+            else:
+                self._learn(parse_statement(Envelope.from_body(outgoing.body).payload))
         if not held:
             self.recover()
 

@@ -147,11 +147,14 @@ class Register:
             if isinstance(statement.predicate, TreatyDocument):
                 self._versions.setdefault(statement.predicate.digest, _Version(statement.predicate))
             return
-        chain = self._chains.get(authored.author)
-        if chain is None:
-            chain = self._chains[authored.author] = AuthorTree(self._archive)
-        node = Node(bytes.fromhex(statement.digest), bytes.fromhex(authored.previous), index)
-        chain.add(authored.sequence, node)
+        self.place(authored.author, authored.sequence, statement.digest, authored.previous, index)
         if isinstance(authored, Enrolment) and authored.action != "end":
             key = VKey.parse(authored.key)
             self._sites[key.keyid].append(Holder(Role.SITE, authored.site, key))
+
+    def place(self, author: str, sequence: int, digest: str, previous: str, index: int) -> None:
+        """Take the position of an admitted statement that is no enrolment into the prefix, without the statement."""
+        chain = self._chains.get(author)
+        if chain is None:
+            chain = self._chains[author] = AuthorTree(self._archive)
+        chain.add(sequence, Node(bytes.fromhex(digest), bytes.fromhex(previous), index))
