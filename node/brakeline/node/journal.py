@@ -170,6 +170,14 @@ class Journal(BrakeJournal):
             for key, busy, flop, tokens, ended_at, lost, opened_at in sessions
         ]
 
+    def prune(self, before: int) -> None:
+        """Forget the samples of every session before its last one up to *before*: no books reach further back."""
+        for (session,) in self._rows("SELECT id FROM session WHERE opened_at < ?", before):
+            newest = self._value("SELECT max(n) FROM sample WHERE session=? AND at <= ?", session, before)
+            if newest is not None and self._value("SELECT 1 FROM sample WHERE session=? AND n<?", session, newest):
+                with self._change():
+                    self._db.execute("DELETE FROM sample WHERE session=? AND n<?", (session, newest))
+
     def _last_at(self, session: str, default: int) -> int:
         return cast("int", self._value("SELECT coalesce(max(at), ?) FROM sample WHERE session=?", default, session))
 

@@ -6,8 +6,9 @@ The outbox in the journal owns what is still to do; this module owns nothing tha
 
 A receipt is believed only after :func:`brakeline.ledger.proof.verify_receipt` has checked it, offline, under the
 witness policy of the pinned treaty, and only when the entry it proves carries the statement we sent. It is then kept as
-``receipts/<verifier>/<sequence>-<digest>.tlog-proof``, a file that anyone can check without us. A verifier that lies
-about receipts therefore delays itself, and nothing else.
+``receipts/<verifier>/<sequence>-<digest>.tlog-proof``, a file that anyone can check without us. One that does not hold
+is kept as well, the newest of each statement, under ``receipts/<verifier>/refused/``: where its log's key signed it, it
+is evidence. A verifier that lies about receipts therefore delays itself, and nothing else.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ WAIT_MAX_S = 3.0
 SUFFIX = ".tlog-proof"
 """Of a receipt's file, ``<sequence>-<digest>.tlog-proof``."""
 
+REFUSED = "refused"
+"""Folder, within a verifier's, of receipts that do not hold; their names end so too, lest they are taken for proofs."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -61,8 +65,10 @@ class Sender:
         journal: Journal,
         document: TreatyDocument,
         receipts: Path,
+        wait_max_s: float = WAIT_MAX_S,
     ) -> None:
-        """Prepare; *receipts*: the folder of all receipts."""
+        """Prepare; *receipts*: the folder of all receipts; *wait_max_s*: the longest pause between two attempts."""
+        self._wait_max_s = wait_max_s
         self.verifier = verifier
         self._stub = rpc.VerifierStub(channel)
         self._journal, self._document = journal, document
@@ -82,7 +88,7 @@ class Sender:
     async def drain(self) -> None:
         """Deliver until nothing is left that this verifier might still take."""
         async for attempt in stamina.retry_context(
-            on=self._pause, attempts=None, timeout=None, wait_initial=0.1, wait_max=WAIT_MAX_S, wait_jitter=0.2
+            on=self._pause, attempts=None, timeout=None, wait_initial=0.1, wait_max=self._wait_max_s, wait_jitter=0.2
         ):
             with attempt:
                 self._wake.clear()
@@ -146,7 +152,11 @@ class Sender:
         return still
 
     def _keep(self, item: Outgoing, data: bytes) -> str:
-        return keep_receipt(self._folder.parent, self.verifier, item, data, self._document)
+        try:
+            return keep_receipt(self._folder.parent, self.verifier, item, data, self._document)
+        except BrakelineError:
+            _write(self._folder / REFUSED, f"{_file_name(item)}.{REFUSED}", data)
+            raise
 
 
 def keep_receipt(receipts: Path, verifier: VerifierTerms, item: Outgoing, data: bytes, document: TreatyDocument) -> str:
@@ -156,8 +166,16 @@ def keep_receipt(receipts: Path, verifier: VerifierTerms, item: Outgoing, data: 
         ReceiptError, LedgerError: as :func:`check_receipt`; nothing is kept.
     """
     check_receipt(data, item.digest, verifier, document)
-    name = f"{item.sequence if item.sequence >= 0 else item.name}-{item.digest}{SUFFIX}"
-    folder = receipts / verifier.name
+    name = _file_name(item)
+    _write(receipts / verifier.name, name, data)
+    return f"{verifier.name}/{name}"
+
+
+def _file_name(item: Outgoing) -> str:
+    return f"{item.sequence if item.sequence >= 0 else item.name}-{item.digest}{SUFFIX}"
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{name}.part"
     with temporary.open("wb") as out:
@@ -165,7 +183,6 @@ def keep_receipt(receipts: Path, verifier: VerifierTerms, item: Outgoing, data: 
         out.flush()
         os.fsync(out.fileno())
     temporary.rename(folder / name)
-    return f"{verifier.name}/{name}"
 
 
 def check_receipt(data: bytes, digest: str, verifier: VerifierTerms, document: TreatyDocument) -> None:

@@ -319,7 +319,9 @@ class Site:
                 lines=books.lines,
             )
 
-        return self.sign_and_spool(build, claim=Claim(period=period, rows=books.rows, booked=books.booked))
+        made = self.sign_and_spool(build, claim=Claim(period=period, rows=books.rows, booked=books.booked))
+        self.journal.prune(grid.start_of(period).value)
+        return made
 
     def _check(self, item: Reserved) -> None:
         unsigned = Envelope(item.payload, (RawSignature(self.keyid, bytes(64)),))
