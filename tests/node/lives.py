@@ -37,13 +37,14 @@ from brakeline.node.setup import open_site
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.statements import Usage, parse_statement
 
 from tests.node import house
 from tests.support import cast
 from tests.verifier import world
 
-PERIOD_MS = 400
+PERIOD_MS = 1000
 PROGRAM = """
 import json, os, sys, time
 from brakeline.node.hook import Hook
@@ -180,8 +181,11 @@ def booked(folder: Path) -> tuple[int, list[Usage], list[tuple[int, str]]]:
         site.journal.close()
 
 
-def drained(folder: Path) -> bool:
+def drained(folder: Path, period: int) -> bool:
+    """Whether *period* is booked, and everything is with every verifier."""
     with Journal(folder / "node" / "journal.db", read_only=True) as journal:
+        if (journal.last_period() or 0) < period:
+            return False
         found = [journal.progress(name) for name in cast.VERIFIERS]
         return all(progress[Delivery.OPEN] + progress[Delivery.PENDING] == 0 for progress in found)
 
@@ -247,8 +251,8 @@ def main() -> int:
         (folder / "stop").touch()
         flop = int(json.loads(program.communicate(timeout=120)[0])["flop"])
         child = fork(partial(life, folder))
-        time.sleep(3)
-        if not until(partial(drained, folder), 300):
+        last = document.grid.period_of(InstantMs(house.now_ms()))
+        if not until(partial(drained, folder, last), 900):
             problems.append("the outbox does not drain")
         os.kill(child, signal.SIGTERM)
         os.waitpid(child, 0)

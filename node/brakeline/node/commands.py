@@ -211,6 +211,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
                 "statements": len(held),
                 "with_receipt_quorum": sum(count >= document.quorum.receipts for count in held.values()),
                 "receipt_quorum": document.quorum.receipts,
+                "below_quorum": {d: n for d, n in held.items() if n < document.quorum.receipts},
                 "verifiers": {n: {state.value: c for state, c in p.items()} for n, p in progress.items()},
                 "sessions": [
                     {"session": s.id, "workload": s.workload, "activity": s.activity.value, "last_at": s.last_at}

@@ -308,6 +308,17 @@ class Journal(BrakeJournal):
         joined = "SELECT digest FROM usage JOIN statement USING(sequence) WHERE period=?"
         return next((row[0] for row in self._rows(joined, period)), None)
 
+    def books_with_fewer(self, receipts: int, limit: int) -> list[tuple[int, str, int]]:
+        """Return (period, digest, receipts held) of the oldest books that fewer than so many receipts prove."""
+        found = self._rows(
+            "SELECT u.period, s.digest, count(d.verifier) FROM usage u JOIN statement s USING(sequence) "
+            "LEFT JOIN outbox o ON o.digest = s.digest LEFT JOIN delivery d ON d.id = o.id AND d.state = 'received' "
+            "GROUP BY u.period HAVING count(d.verifier) < ? ORDER BY u.period LIMIT ?",
+            receipts,
+            limit,
+        )
+        return [(row[0], row[1], row[2]) for row in found]
+
     def rows(self, period: int) -> list[bytes]:
         """Return the chip x slot rows behind the books of *period*, in the order of their commitment."""
         return [row[0] for row in self._rows("SELECT data FROM line WHERE period=? ORDER BY n", period)]

@@ -18,6 +18,7 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.node import channel, opening, say
 from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
+from brakeline.node.deadlines import Alarm, due
 from brakeline.node.journal import Delivery, JournalError
 from brakeline.node.lines import RENEW_S, Lines
 from brakeline.node.ops import carry
@@ -67,6 +68,7 @@ class Node:
         self._away: dict[str, int] = {}
         self._moved = asyncio.Event()
         self._brake_moved = asyncio.Event()
+        self._alarm = Alarm()
         self._signing = asyncio.Event()
         if site.held:
             _log.warning("site-held", why=site.held, last=site.journal.head()[0] - 1)
@@ -267,7 +269,10 @@ class Node:
         while self._config.metrics is not None:
             certificate, now = self.lines.certificate, self._now_ms()
             days = None if certificate is None else certificate.days_left(now)
-            moment = Moment(len(self._connected), len(self._away), self._brake.stopped, days, self.lines.renewed)
+            moment = Moment(
+                len(self._connected), len(self._away), self._brake.stopped, days, self.lines.renewed, self._alarm
+            )
+            self._alarm.look(due(self._site.document, self._site.journal, self._site.first_period(), now))
             self.metrics.refresh(self._folder, self._site, moment, now)
             await asyncio.sleep(REFRESH_S)
 

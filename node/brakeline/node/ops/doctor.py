@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from brakeline.ledger import keyfile
 from brakeline.node import config
 from brakeline.node.config import NodeConfig
+from brakeline.node.keys.store import open_store
 from brakeline.node.ops import certificates, local_checks, verifier_checks
 from brakeline.node.ops.checks import Check, attempt
-from brakeline.node.setup import KEY, TREATY, load_treaty
+from brakeline.node.setup import TREATY, load_treaty
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
 
@@ -35,7 +35,7 @@ def examine(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int], *
     if settings is None:
         return checks
     document = attempt(checks, "treaty", lambda: _treaty(folder, settings), _said_treaty)
-    key = attempt(checks, "key", lambda: _key(folder, passphrase), lambda found: f"opens: {found[:16]}...")
+    key = attempt(checks, "key", lambda: _key(folder, settings, passphrase), lambda found: f"opens: {found[:16]}...")
     checks += local_checks.key_mode(folder)
     tls = TlsFiles.within(folder / settings.tls.folder)
     certificate = attempt(checks, "certificate-files", lambda: certificates.read(tls), _said_names)
@@ -61,8 +61,8 @@ def _treaty(folder: Path, settings: NodeConfig) -> TreatyDocument:
     return load_treaty((folder / TREATY).read_bytes(), settings.pin)
 
 
-def _key(folder: Path, passphrase: bytes | None) -> str:
-    return keyfile.read_signer(folder / KEY, passphrase).public_key.hex()
+def _key(folder: Path, settings: NodeConfig, passphrase: bytes | None) -> str:
+    return open_store(folder, settings.key, passphrase).signer().public_key.hex()
 
 
 def _said_names(found: certificates.Certificate) -> str:

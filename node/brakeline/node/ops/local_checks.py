@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -11,10 +12,11 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import VKey
 from brakeline.node.config import NodeConfig
 from brakeline.node.journal import Delivery, Journal
+from brakeline.node.keys.position import BEHIND, doubt
 from brakeline.node.ops import certificates
 from brakeline.node.ops.checks import Check, State
 from brakeline.node.ops.metrics import periods_behind
-from brakeline.node.setup import JOURNAL, KEY
+from brakeline.node.setup import JOURNAL, KEY, open_guard
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
@@ -118,6 +120,7 @@ def journal(folder: Path, settings: NodeConfig, document: TreatyDocument, key: s
                 checks = [Check("journal", State.FAIL, damage, fix)]
             said = [parse_statement(Envelope.from_body(item.body).payload) for item in journal.envelopes()]
             checks += _enrolled(said, settings, key)
+            checks += _position(folder, settings, journal, key)
             checks += _books(journal, document, said, now)
             checks += _outbox(journal, document)
             return checks
@@ -142,6 +145,28 @@ def _enrolled(said: list[Statement], settings: NodeConfig, key: str | None) -> l
         fix = "use the key that the lab's root enrolled last, or enrol this one"
         return [Check("enrolment", State.FAIL, "the key is not the one enrolled last", fix)]
     return [Check("enrolment", State.OK, "the key is enrolled")]
+
+
+def _position(folder: Path, settings: NodeConfig, journal: Journal, key: str | None) -> list[Check]:
+    """The record of what was signed last lies apart, and agrees with the journal."""
+    guard = open_guard(folder, settings)
+    if guard is None:
+        said = "no [guard]: at every start all verifiers must answer before anything is signed"
+        return [Check("last-signed", State.WARN, said, "brakeline node init --guard; docs/operators.md, 'The key'")]
+    checks: list[Check] = []
+    if guard.same_disk(folder):
+        said = f"{guard.path} lies on the journal's disk: one image takes both back"
+        checks.append(Check("last-signed-disk", State.WARN, said, "move it to another disk, and [guard] path with it"))
+    if key is None:
+        return checks
+    held = doubt(journal, guard, hashlib.sha256(bytes.fromhex(key)).hexdigest())
+    if held == BEHIND:
+        fix = "the journal is old: brakeline node takeover"
+        return [*checks, Check("last-signed", State.FAIL, f"{held}: more was signed than the journal holds", fix)]
+    if held:
+        fix = "start the node, it asks the verifiers; or brakeline node key install"
+        return [*checks, Check("last-signed", State.WARN, f"{held}: nothing is signed for now", fix)]
+    return [*checks, Check("last-signed", State.OK, "record and journal agree")]
 
 
 def _books(journal: Journal, document: TreatyDocument, said: list[Statement], now: int) -> list[Check]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.ledger.errors import BrakelineError
+from brakeline.node.deadlines import Alarm
 from brakeline.node.journal import Delivery
 from brakeline.node.site import Site
 from brakeline.treaty.document import TreatyDocument
@@ -34,6 +35,7 @@ class Moment:
         stopped: workloads that stand still on an order, or on silence.
         certificate_days: whole days left; None when the files were not read yet.
         renewed: how often certificate files were taken up since the start.
+        alarm: what is due soon, and was missed.
     """
 
     connected: int
@@ -41,6 +43,7 @@ class Moment:
     stopped: int
     certificate_days: int | None
     renewed: int
+    alarm: Alarm
 
 
 class Metrics:
@@ -57,6 +60,11 @@ class Metrics:
         self._behind = gauge("periods_behind", "Periods that are over and not booked")
         self._statements = gauge("statements", "Statements in the outbox, delivered ones included")
         self._quorum = gauge("without_quorum", "Statements without receipts of a quorum of logs")
+        self._near = gauge("books_due", "Books that fewer than f + 1 logs are known to hold, half of their time gone")
+        self._missed = gauge("books_late", "Books that fewer than f + 1 logs are known to hold, their deadline past")
+        self._held = gauge(
+            "signs_nothing", "1 while the node may not sign: its position is in doubt, or its key awaited"
+        )
         self._outbox = gauge("outbox", "Statements by verifier and how far they have come", "verifier", "state")
         self._orders = gauge("orders", "Orders seen and verified")
         self._connected = gauge("programs", "Programs whose meters report")
@@ -76,6 +84,9 @@ class Metrics:
         held = journal.receipts()
         self._statements.set(len(held))
         self._quorum.set(sum(count < document.quorum.receipts for count in held.values()))
+        self._near.set(moment.alarm.near)
+        self._missed.set(moment.alarm.missed)
+        self._held.set(bool(site.held))
         for verifier in document.verifiers:
             progress = journal.progress(verifier.name)
             for state in Delivery:
