@@ -230,8 +230,7 @@ class Node:
             if (not behind and not greeting) or now >= deadline:
                 return
             self._moved.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), min(0.2, (deadline - now) / 1000))
+            await _within(self._moved, min(0.2, (deadline - now) / 1000))
 
     async def _say(self) -> None:
         """Say what the operator left in the inbox."""
@@ -318,8 +317,7 @@ class Node:
             if self._brake.tick():
                 self._wake_senders()
             due = min([*self._brake.due(), *self._silence.due(self._now_ms())])
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._brake_moved.wait(), max(0.001, (due - self._now_ms()) / 1000))
+            await _within(self._brake_moved, max(0.001, (due - self._now_ms()) / 1000))
 
     # -- the verifiers -----------------------------------------------------------------------------------------------
 
@@ -337,3 +335,10 @@ class Node:
     def _waiting(self, verifier: str) -> int:
         progress = self._site.journal.progress(verifier)
         return progress[Delivery.OPEN] + progress[Delivery.PENDING]
+
+
+async def _within(moved: asyncio.Event, seconds: float) -> None:
+    """Wait for *moved*, at most so long. (``wait_for`` of Python 3.11 loses a cancellation that comes with it.)"""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await moved.wait()

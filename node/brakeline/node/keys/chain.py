@@ -2,8 +2,8 @@
 
 Each log is read whole under one checkpoint (:mod:`brakeline.ledger.reader`: every entry leads to its root), which a
 quorum of witnesses must have cosigned a short while ago: so a verifier that lies can neither leave out a statement that
-stands below it, nor show an old state for the new one. Of the entries only the site's and its lab root's own are looked
-at further: admission decides whether they are theirs. One pass, flat memory but for these statements.
+stands below it, nor show an old state for the new one. Of the entries only treaty versions, and the site's and its lab
+root's own, are looked at further: admission decides whether they are theirs. One pass, flat memory but for these.
 
 What it cannot see: a statement that the site signed and that reached fewer logs than were not read, plus the f that may
 lie. Such a one has no receipt quorum; where another key begins at the position learnt here, it is disowned.
@@ -16,13 +16,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from brakeline.ledger.entry import Kind
+from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.vkey import VKey
 from brakeline.node.keys.guard import FRESH, LastSigned
 from brakeline.treaty.admission import Admitted, admit
-from brakeline.treaty.document import ZERO_DIGEST
+from brakeline.treaty.document import ZERO_DIGEST, TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import lab_of
 from brakeline.treaty.register import Register
@@ -31,7 +31,6 @@ from brakeline.treaty.statements import Enrolment, Statement
 
 if TYPE_CHECKING:
     from brakeline.ledger.source import Source
-    from brakeline.treaty.document import TreatyDocument
     from brakeline.treaty.terms import VerifierTerms
 
 
@@ -82,12 +81,12 @@ class Chains:
 
     def take(self, envelope: Envelope, now_ms: int) -> None:
         """Keep *envelope* where it is an admissible statement of the site or of its lab's root."""
-        if not any(name in envelope.payload for name in (self._quoted(self.site), self._quoted(self.lab))):
-            return
         outcome = admit(self.register, envelope, now_ms=now_ms, from_peer=True)
-        if not isinstance(outcome, Admitted) or outcome.known or outcome.statement.authored is None:
+        if not isinstance(outcome, Admitted) or outcome.known:
             return
-        if outcome.statement.authored.author in (self.site, self.lab):
+        if isinstance(outcome.statement.predicate, TreatyDocument):  # statements may be made under a later version
+            self.register.record(outcome.statement, len(self._held))
+        elif outcome.statement.authored is not None and outcome.statement.authored.author in (self.site, self.lab):
             self.register.record(outcome.statement, len(self._held))
             self._branches.add(outcome.statement)
             self._held[outcome.statement.digest] = Said(outcome.statement, envelope)
@@ -103,9 +102,10 @@ class Chains:
         own = [s for s in stand if s.statement.authored is not None and s.statement.authored.author == author]
         return sorted(said.at for said in own if said.statement.digest not in parents)
 
-    @staticmethod
-    def _quoted(name: str) -> bytes:
-        return f'"author":"{name}"'.encode()
+    def concerns(self, entry: Entry) -> bool:
+        """Say whether an entry may matter here: a treaty version, or one that names the site or its lab as author."""
+        names = (f'"author":"{name}"'.encode() for name in (self.site, self.lab))
+        return entry.kind is Kind.TREATY or (entry.kind is Kind.STATEMENT and any(n in entry.body for n in names))
 
     def branch(self, author: str, last: LastSigned | None = None) -> list[Said]:
         """Return the statements of *author* from its first to *last* (None: to the one end of its chain), in order.
@@ -223,12 +223,7 @@ def _read(chains: Chains, verifier: VerifierTerms, source: Source, now_ms: Calla
             found=", ".join(sorted(witness.name for witness in recent)) or "none",
             fix="try again in a while; a log that stays behind is not to be believed",
         )
-    staged: list[Envelope] = []
-    for entry in log.entries():
-        if entry.kind is Kind.STATEMENT:
-            envelope = Envelope.from_body(entry.body)
-            if chains.site.encode() in envelope.payload or chains.lab.encode() in envelope.payload:
-                staged.append(envelope)
+    staged = [Envelope.from_body(entry.body) for entry in log.entries() if chains.concerns(entry)]
     for envelope in staged:  # only once the whole log has led to its root
         chains.take(envelope, now_ms())
     return log.size
