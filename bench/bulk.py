@@ -52,10 +52,11 @@ class Bulk:
 
     def write(self, statements: int, payload: Payload) -> int:
         """Write a log of *statements* usage statements and what belongs to them; return its entries."""
-        builder, bundle = TileBuilder(), list[bytes]()
+        builder, bundle, leaves = TileBuilder(), list[bytes](), list[bytes]()
         previous, size, now = first_previous(VERIFIER), 0, START
 
         def note() -> bytes:
+            self._tiles(builder, leaves)
             text = sign_checkpoint(Checkpoint(VERIFIER, size, builder.root()), self._vkey, self._key)
             return add_signatures(text, [cosign(text, self._witness_vkey, self._witness, now // 1000)])
 
@@ -68,21 +69,23 @@ class Bulk:
             data, previous = entry.encode(), entry.digest
             bundle.append(data)
             size += 1
-            self._tiles(builder, leaf_hash(data))
+            leaves.append(leaf_hash(data))
             if len(bundle) == TILE_WIDTH:
                 write_file(self.log / entries_path((size - 1) // TILE_WIDTH), encode_bundle(bundle))
                 bundle = []
         if bundle:
             write_file(self.log / entries_path(size // TILE_WIDTH, len(bundle)), encode_bundle(bundle))
+        write_file(self.log / CHECKPOINT, note())
         for ref, data in builder.partial().items():
             write_file(self.log / ref.path, data)
-        write_file(self.log / CHECKPOINT, note())
         return size
 
-    def _tiles(self, builder: TileBuilder, leaf: bytes) -> None:
-        for ref, data in builder.extend([leaf]).items():
+    def _tiles(self, builder: TileBuilder, leaves: list[bytes]) -> None:
+        """Put *leaves* into the tree, and write the tiles that are full now."""
+        for ref, data in builder.extend(leaves).items():
             if ref.width == TILE_WIDTH:
                 write_file(self.log / ref.path, data)
+        leaves.clear()
 
     def _entries(self, statements: int, payload: Payload) -> Iterator[tuple[Kind, bytes, bytes, int]]:
         yield Kind.TREATY, self._signed_treaty.to_body(), b"", START

@@ -79,16 +79,30 @@ def replay(
     tables: Annotated[
         Path | None, typer.Option(help="Write Parquet tables into this folder (docs/spec/tables.md); made if absent.")
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep states here, and go on from them; a folder that only you can write.")
+    ] = None,
+    since: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that you kept: signatures up to it were checked before.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=0, max=64, help="Processes; 0: as the logs' length asks for.")] = 0,
+    progress: Annotated[
+        bool | None, typer.Option(help="Say how far it is; by default when somebody watches.", show_default=False)
+    ] = None,
 ) -> None:
     """Recompute every hash, link, signature, admission, finding and the verdict of the given logs.
 
     Exit codes: 0 reproduced, nothing found, nothing open; 1 findings; 2 a verifier's misconduct; 3 unreadable input;
     4 reproduced, but something could not be checked, is missing or is stale. Where several apply: 3 before 2, 1, 4.
     """
+    from brakeline.audit.pinned import load_pinned
+    from brakeline.audit.reading.one import Reading, read_kept
+    from brakeline.audit.reading.pace import Pace
     from brakeline.audit.replay import audit_sources
     from brakeline.ledger import collector
 
     collector.settle()
+    kept = read_kept(since, load_pinned(treaty, pin.lower())) if since else {}
     as_of_ms = None if as_of is None else parse_instant(as_of)
     bundles: list[Bundle] = []
     details: list[Detail] = []
@@ -112,6 +126,8 @@ def replay(
         receipts=receipts,
         evidence=bundles,
         tell=look_at,
+        progress=Pace(sys.stderr) if progress or (progress is None and sys.stderr.isatty()) else None,
+        how=Reading(processes=processes, states=state, since=kept),
     )
     if html is not None:
         _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))

@@ -9,7 +9,7 @@ stands under the log's own signed checkpoint and is not what it must be is *misc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from brakeline.audit.report import LogReport, LogState, Problem
@@ -30,6 +30,9 @@ class LibrariesDisagree(BrakelineError):
 
 Take = Callable[[Entry], None]
 """Takes one verified entry into the replay; raises BrakelineError where it diverges."""
+
+Order = Callable[[Iterator[Entry]], Iterator[Entry]]
+"""Hands verified entries on."""
 
 
 @dataclass(slots=True)
@@ -109,17 +112,19 @@ def read_copy(
     start: int = 0,
     previous: bytes | None = None,
     stop: int | None = None,
+    order: Order = iter,
 ) -> None:
     """Verify every entry of *copy* and pass it to *take*; stops at the first divergence, which the copy then names.
 
     Reading goes on at *start* where *previous* is the digest of the entry before, which was read earlier, and ends
-    before *stop* when that is given.
+    before *stop* when that is given. *order* hands the entries on, in the same order.
     """
     if copy.reader is None:
         return
     index, newest = start - 1, copy.report.newest_ms
     try:
-        for entry in copy.reader.entries(start, previous=previous, received_at_ms=newest or 0, progress=progress):
+        entries = copy.reader.entries(start, previous=previous, received_at_ms=newest or 0, progress=progress)
+        for entry in order(entries):
             if entry.index == stop:
                 break
             index, newest = entry.index, entry.received_at_ms

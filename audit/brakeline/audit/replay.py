@@ -15,30 +15,27 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap, read_copy
+from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap
 from brakeline.audit.evidence.bundle import Bundle
-from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, make_bundle
+from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, fork_of_note, make_bundle
 from brakeline.audit.look import Look
 from brakeline.audit.pinned import load_pinned
+from brakeline.audit.reading.ahead import Ahead
+from brakeline.audit.reading.one import READ_ANEW, OneLog, Progress, Reading
 from brakeline.audit.receipts import ReceiptsRead, read_receipts
 from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import opened
-from brakeline.ledger.spill import Spill
-from brakeline.treaty.admission import Verify
 from brakeline.treaty.docket import Item
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged
-from brakeline.treaty.replay import Facts, LogReplay
+from brakeline.treaty.replay import Facts
 from brakeline.treaty.sentences import sentence
 from brakeline.treaty.statements import to_json
 from brakeline.treaty.verdict import Open, Verdict, stale_ms, verdict
-
-Progress = Callable[[str, int, int], None]
-"""Called now and then with (source, entries done, entries in all)."""
 
 
 def audit_sources(
@@ -52,6 +49,7 @@ def audit_sources(
     receipts: Path | None = None,
     evidence: list[Bundle] | None = None,
     tell: Callable[[Look], None] | None = None,
+    how: Reading = READ_ANEW,
 ) -> AuditReport:
     """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
 
@@ -65,6 +63,7 @@ def audit_sources(
         receipts: a folder of receipts (``*.tlog-proof``), each held against the log that gave it.
         evidence: what stands alone about misconduct is appended here, one bundle a misdeed.
         tell: is given the material of the report while the copies are still open.
+        how: processes, a folder of states to go on from, checkpoints that were kept.
 
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
@@ -73,11 +72,11 @@ def audit_sources(
     except BrakelineError as error:
         return AuditReport(pin=pin, problems=(Problem.of(error),))
     with ExitStack() as stack:
-        copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress)
+        copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress, how=how)
         given = None if receipts is None else read_receipts(receipts, copies, document)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
         if evidence is not None:
-            lost = [*_forks(copies, document, evidence)]
+            lost = [*_forks(copies, document, how, evidence)]
             evidence += given.bundles if given is not None else ()
             lost += gather(findings, copies, document, evidence)
             report = replace(report, unchecked=(*lost, *report.unchecked))
@@ -94,17 +93,22 @@ def read_sources(
     *,
     paranoid: bool = False,
     progress: Progress | None = None,
+    how: Reading = READ_ANEW,
 ) -> list[Replayed]:
     """Open (until *stack* closes) and replay each of *sources*; what fails is in its copy's report. Never raises."""
-    copies: list[Replayed] = []
+    opening: list[Copy] = []
     for source in sources:
         try:
             copy = open_copy(stack.enter_context(opened(source)), document)
         except BrakelineError as error:
             copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
             copy.fail(LogState.UNREADABLE, Problem.of(error))
-        copies.append(_replay(copy, document, both_libraries if paranoid else ed25519.verify, progress))
-    return copies
+        opening.append(copy)
+    verify = both_libraries if paranoid else ed25519.verify
+    largest_size = max((copy.reader.size for copy in opening if copy.reader is not None), default=0)
+    with Ahead(how.workers(largest_size), verify) as ahead:
+        one = OneLog(document, ahead, how, paranoid=paranoid)
+        return [one.replay(copy, progress) for copy in opening]
 
 
 def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -124,23 +128,6 @@ def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
             fix="report this: a signature that two libraries read differently divides verifiers",
         )
     return sodium
-
-
-def _replay(copy: Copy, document: TreatyDocument, verify: Verify, progress: Progress | None) -> Replayed:
-    reader = copy.reader
-    if reader is None:
-        return Replayed(copy, None)
-    name = copy.report.source
-    replay = LogReplay(
-        document, copy.report.origin, reader.root_at, verify=verify, archive=Spill(), entries=reader.entries
-    )
-    read_copy(copy, replay.feed, None if progress is None else lambda done, size: progress(name, done, size))
-    if copy.report.state is LogState.REPRODUCED:
-        try:
-            replay.finish()
-        except BrakelineError as error:
-            copy.fail(LogState.MISCONDUCT, Problem.of(error, reader.size - 1))
-    return Replayed(copy, replay.close())
 
 
 def weigh(
@@ -214,15 +201,26 @@ def _compare(copies: Sequence[Replayed]) -> None:
             second.fail(LogState.MISCONDUCT, fork)
 
 
-def _forks(copies: Sequence[Replayed], document: TreatyDocument, evidence: list[Bundle]) -> Iterator[Problem]:
-    """Append the evidence that two copies of one log cannot both be true; yield what could not be made."""
+def _forks(
+    copies: Sequence[Replayed], document: TreatyDocument, how: Reading, evidence: list[Bundle]
+) -> Iterator[Problem]:
+    """Append the evidence that copies of one log, and checkpoints of it that were kept, cannot all be true.
+
+    Yield what could not be made.
+    """
+    made: list[tuple[str, Callable[[], Bundle | None]]] = []
     for first, second in _pairs(copies):
-        if first.reader is None or second.reader is None or compare_copies(first, second) is None:
-            continue
+        if first.reader is not None and second.reader is not None and compare_copies(first, second) is not None:
+            made.append((first.report.origin, partial(fork_of_copies, first.reader, second.reader, document.digest)))
+    for item in copies:
+        reader, origin = item.copy.reader, item.copy.report.origin
+        if reader is not None and origin in how.since and item.copy.report.state is LogState.MISCONDUCT:
+            made.append((origin, partial(fork_of_note, how.since[origin], reader, document.digest)))
+    for origin, make in made:
         try:
-            bundle = fork_of_copies(first.reader, second.reader, document.digest)
+            bundle = make()
         except BrakelineError as error:
-            yield _not_made(first.report.origin, error)
+            yield _not_made(origin, error)
         else:
             evidence += () if bundle is None else (bundle,)
 

@@ -103,6 +103,7 @@ class LogReport:
         divergence: the first entry, tile or note that is not as it must be.
         newest_ms: ``received_at_ms`` of the newest entry, None for an empty or unread log.
         stale_ms: how much older than it may be the log is at the audit's time, 0 when it is fresh.
+        since: the size up to which the auditor had checked signatures before; they were not verified again.
     """
 
     source: str
@@ -116,6 +117,7 @@ class LogReport:
     divergence: Problem | None = None
     newest_ms: int | None = None
     stale_ms: int = 0
+    since: int = 0
 
     def to_json(self) -> JsonObject:
         """Return the JSON object of docs/spec/report.md."""
@@ -134,6 +136,8 @@ class LogReport:
             value["divergence"] = self.divergence.to_json()
         if self.newest_ms is not None:
             value["newest_ms"] = self.newest_ms
+        if self.since:
+            value["since"] = self.since
         return value
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from brakeline.ledger.errors import LedgerError
 
+_COPY = 1 << 20
 _SMALL = 16 << 20
 """Bytes below which a file is never tidied up."""
 
@@ -65,6 +66,39 @@ class Spill:
                 code="spill-io", message="a scratch file is short", expected=str(wanted), found=str(len(data))
             )
         return data
+
+    def copy_to(self, path: Path) -> tuple[bytes, bytes, bytes]:
+        """Copy the file to *path*; return what else :meth:`restored` needs (LedgerError ``spill-io``)."""
+        try:
+            with path.open("wb") as file:
+                at = 0
+                while at < self._end:
+                    data = os.pread(self._file, min(_COPY, self._end - at), at)
+                    if not data:
+                        break
+                    file.write(data)
+                    at += len(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _failed(error) from None
+        return self._places.tobytes(), self._sizes.tobytes(), self._free.tobytes()
+
+    @classmethod
+    def restored(cls, path: Path, index: tuple[bytes, bytes, bytes], folder: Path | None = None) -> Spill:
+        """Return a scratch file with what :meth:`copy_to` wrote (LedgerError ``spill-io``)."""
+        made = cls(folder)
+        for column, data in zip((made._places, made._sizes, made._free), index, strict=True):
+            column.frombytes(data)
+        try:
+            with path.open("rb") as file:
+                while data := file.read(_COPY):
+                    _write(made._file, data, made._end)
+                    made._end += len(data)
+        except OSError as error:
+            raise _failed(error) from None
+        made._gone = made._end - sum(made._sizes)
+        return made
 
     def drop(self, handle: int) -> None:
         """*handle* will not be asked for again."""

@@ -32,12 +32,12 @@ class AuthorTree:
         forks: sequence -> what stands beside the packed branch there.
     """
 
-    __slots__ = ("_last", "_length", "_main", "forks")
+    __slots__ = ("_before", "_last", "_length", "_main", "forks")
 
     def __init__(self, archive: Archive | None = None) -> None:
         """Start empty; what is old of the packed branch goes to *archive*, by default memory."""
         self._main = Tape(40, archive)
-        self._length, self._last = 0, ROOT
+        self._length, self._before, self._last = 0, ROOT, ROOT
         self.forks: dict[int, list[Node]] = {}
 
     def length(self) -> int:
@@ -61,15 +61,18 @@ class AuthorTree:
 
     def children(self, sequence: int, parent: bytes) -> list[bytes]:
         """Return the digests of the statements at *sequence* whose parent is *parent*."""
-        if sequence >= self._length and sequence not in self.forks:
-            return []
+        if sequence not in self.forks:
+            if sequence >= self._length:
+                return []
+            if sequence == self._length - 1:  # nearly always: the newest statement of an honest author
+                return [self._last] if parent == self._before else []
         return [node.digest for node in self.at(sequence) if node.parent == parent]
 
     def add(self, sequence: int, node: Node) -> None:
         """Take a statement in."""
         if sequence == self._length and node.parent == self._last:
             self._main.append(node.digest + node.place.to_bytes(8, "big"))
-            self._length, self._last = sequence + 1, node.digest
+            self._length, self._before, self._last = sequence + 1, self._last, node.digest
         else:
             self.forks.setdefault(sequence, []).append(node)
 

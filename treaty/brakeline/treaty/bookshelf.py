@@ -64,20 +64,24 @@ class Bookshelf:
         column = self._sites.get(usage.author)
         if column is None:
             column = self._sites[usage.author] = self._columns.new()
-        number = self._number
+        known, number = self._word, self._number
         lines: list[tuple[int, ...]] = []
         for line in usage.lines:
-            flop, chips = line.flop, line.chips
-            if len(chips) == 1:
-                ((name, ms),) = chips
-                used = bool(ms)
-                times: tuple[int, ...] = (number(name), ms)
-            else:
-                used = any(ms for _, ms in chips)
-                times = tuple(item for name, ms in chips for item in (number(name), ms))
-            if used or flop:
-                kind = _NUMBERS[line.activity]
-                lines.append((number(line.workload), kind, 0 if flop is None else flop + 1, *times))
+            flop, chips, workload = line.flop, line.chips, line.workload
+            if not flop and not sum([ms for _, ms in chips]):
+                continue
+            first = known[workload] if workload in known else number(workload)
+            name, ms = chips[0]
+            packed: tuple[int, ...] = (
+                first,
+                _NUMBERS[line.activity],
+                0 if flop is None else flop + 1,
+                known.get(name, -1),
+                ms,
+            )
+            if packed[3] < 0 or len(chips) > 1:
+                packed = (*packed[:3], *[item for name, ms in chips for item in (number(name), ms)])
+            lines.append(packed)
         version = (bytes.fromhex(digest), received_at_ms, tuple(lines))
         column.put(period, (*(column.get(period) or ()), version))
 

@@ -137,6 +137,14 @@ class LogJudge:
         self._succession = Succession(document)
         self._begin()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy needs: all but ``past``, which its maker lent it (:meth:`lend` gives it another)."""
+        return {**self.__dict__, "_past": None}
+
+    def lend(self, past: Past | None) -> None:
+        """Go on with this *past* (see the constructor)."""
+        self._past = past
+
     def _begin(self) -> None:
         """Seat a bench for every version, with nothing said yet."""
         self._shared = Shared.new(Columns(self._archive))

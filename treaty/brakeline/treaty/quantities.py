@@ -59,6 +59,9 @@ class _Quantity:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable")
 
+    def __reduce__(self) -> tuple[type[Self], tuple[int]]:
+        return type(self), (self.value,)
+
     @classmethod
     def total(cls, items: Iterable[Self]) -> Self:
         """Return the sum of *items*; zero when there are none."""

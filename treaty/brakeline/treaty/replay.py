@@ -216,6 +216,22 @@ class LogReplay:
         self._notes: dict[str, str] = {}
         self._written: dict[str, Finding] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy needs: all but the functions that its maker lent it (:meth:`lend` gives it others)."""
+        state = dict(self.__dict__)
+        del state["_root_at"], state["_verify"], state["_entries"]
+        return state
+
+    def lend(self, root_at: RootAt, verify: Verify, entries: Entries | None = None) -> None:
+        """Go on with these functions (see the constructor)."""
+        self._root_at, self._verify, self._entries = root_at, verify, entries
+        self._judge.lend(None if entries is None else self._past)
+
+    def key_of(self, keyid: str) -> bytes | None:
+        """Return the key with this id, as far as the treaty and the entries fed name it."""
+        holders = self._register.holders(keyid)
+        return holders[0].key.public_key if holders else None
+
     def feed(self, entry: Entry) -> None:
         """Take the next entry.
 

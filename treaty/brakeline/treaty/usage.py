@@ -39,6 +39,7 @@ class ReadLine(NamedTuple):
         workload, activity: as booked.
         chips: (class of chip, chip-milliseconds), as booked.
         hardware, model: FLOP by the two methods of counting.
+        flop: the larger of both that are known, None when neither is.
         tokens, joules: as booked.
         parents, model_out, code, data: digests (hex); parents in the order of the line.
         purpose, precision: as booked.
@@ -49,6 +50,7 @@ class ReadLine(NamedTuple):
     chips: tuple[tuple[str, int], ...]
     hardware: int | None = None
     model: int | None = None
+    flop: int | None = None
     tokens: int | None = None
     joules: int | None = None
     parents: tuple[str, ...] | None = None
@@ -57,16 +59,6 @@ class ReadLine(NamedTuple):
     data: str | None = None
     purpose: Purpose | None = None
     precision: Precision | None = None
-
-    @property
-    def chip_ms(self) -> int:
-        """Chip-milliseconds of all classes."""
-        return sum(ms for _, ms in self.chips)
-
-    @property
-    def flop(self) -> int | None:
-        """The larger of both counting methods, None where neither is known."""
-        return larger(self.hardware, self.model)
 
 
 class ReadUsage(NamedTuple):
@@ -94,6 +86,28 @@ class ReadUsage(NamedTuple):
     @classmethod
     def of(cls, said: Usage) -> ReadUsage:
         """Return the rows of a usage statement that was read by its model."""
+        lines: list[ReadLine] = []
+        for line in said.lines:
+            hardware = None if line.flop_hardware is None else line.flop_hardware.value
+            model = None if line.flop_model is None else line.flop_model.value
+            lines.append(
+                ReadLine(
+                    line.workload,
+                    line.activity,
+                    tuple((item.chip_class, item.value.value) for item in line.chip_ms),
+                    hardware,
+                    model,
+                    larger(hardware, model),
+                    None if line.tokens is None else line.tokens.value,
+                    None if line.joules is None else line.joules.value,
+                    line.parents,
+                    line.model_out,
+                    line.code,
+                    line.data,
+                    line.purpose,
+                    line.precision,
+                )
+            )
         return cls(
             said.author,
             said.sequence,
@@ -104,24 +118,7 @@ class ReadUsage(NamedTuple):
             said.inventory,
             said.table.root,
             said.table.rows,
-            tuple(
-                ReadLine(
-                    line.workload,
-                    line.activity,
-                    tuple((item.chip_class, item.value.value) for item in line.chip_ms),
-                    None if line.flop_hardware is None else line.flop_hardware.value,
-                    None if line.flop_model is None else line.flop_model.value,
-                    None if line.tokens is None else line.tokens.value,
-                    None if line.joules is None else line.joules.value,
-                    line.parents,
-                    line.model_out,
-                    line.code,
-                    line.data,
-                    line.purpose,
-                    line.precision,
-                )
-                for line in said.lines
-            ),
+            tuple(lines),
         )
 
 
@@ -260,6 +257,7 @@ def _full(
         chips,
         hardware,
         model,
+        larger(hardware, model),
         tokens,
         joules,
         took,

@@ -56,10 +56,10 @@ def make_bundle(finding: Finding, copies: Sequence[Replayed], document: TreatyDo
 def fork_of_copies(first: LogReader, second: LogReader, treaty: str) -> Fork | None:
     """Return the fork that two copies of one log show, or None when one is a prefix of the other."""
     small, large = sorted((first, second), key=lambda reader: reader.size)
-    return _fork_of(small.note, large, treaty)
+    return fork_of_note(small.note, large, treaty)
 
 
-def _fork_of(note: bytes, large: LogReader, treaty: str) -> Fork | None:
+def fork_of_note(note: bytes, large: LogReader, treaty: str) -> Fork | None:
     """Return the fork between the checkpoint *note* and a copy of at least its size, or None."""
     small = Checkpoint.parse_text(parse_note(note).text)
     root = large.root_at(small.size)
@@ -77,7 +77,7 @@ def _fork(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument
     root, other = (bytes.fromhex(finding.figures[name]) for name in ("root", "other_root"))
     shown = _claimed(copies, Claim(origin, size, other))
     for reader in _readers(copies, origin):
-        if reader.size >= size and (fork := _fork_of(shown, reader, document.digest)) is not None:
+        if reader.size >= size and (fork := fork_of_note(shown, reader, document.digest)) is not None:
             return fork
     notes = tuple(sorted((_claimed(copies, Claim(origin, size, root)).decode(), shown.decode())))
     return Fork(format=FORMAT, treaty=document.digest, about=origin, checkpoints=(notes[0], notes[1]))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.audit.pinned import load_pinned
-from brakeline.audit.replay import Progress, largest, read_sources, weigh
+from brakeline.audit.reading.one import Progress
+from brakeline.audit.replay import largest, read_sources, weigh
 from brakeline.audit.report import AuditReport, Exit, FindingReport, LogState, Problem
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.document import TreatyDocument

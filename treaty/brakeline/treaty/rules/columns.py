@@ -78,6 +78,15 @@ class Columns:
         self.archive: Archive = MemoryArchive() if archive is None else archive
         self._open: OrderedDict[int, Column[Any]] = OrderedDict()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy of this needs: which columns are open, and not under which address they lie."""
+        return {"archive": self.archive, "open": list(self._open.values())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over *state*."""
+        self.archive = state["archive"]
+        self._open = OrderedDict((id(column), column) for column in state["open"])
+
     def new(self) -> Column[Any]:
         """Return an empty column; whoever keeps it says of what."""
         return Column(self)

@@ -34,7 +34,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias, cast
 
-from brakeline.treaty.counting import passes_share
+from brakeline.treaty.counting import Purpose, passes_share
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.oversight import Authorisation
@@ -45,6 +45,7 @@ from brakeline.treaty.rules.counted import Counted
 from brakeline.treaty.rules.lineage import Lineages, Shown
 from brakeline.treaty.rules.slots import Figures, Slots
 from brakeline.treaty.rules.versions import Slot
+from brakeline.treaty.statements import Activity
 from brakeline.treaty.terms import RuleTerms, Threshold
 
 Passed: TypeAlias = dict[tuple[str, str], int]
@@ -62,6 +63,7 @@ class ThresholdRule:
         self._runs = Lineages()
         shared = _Shared(terms, board, self._runs, self._counted)
         self._lines = [_Line(threshold, shared) for threshold in document.thresholds]
+        self._counting: dict[tuple[Activity, Purpose | None], list[_Line]] = {}
 
     def add(self, said: Said) -> None:
         """Book every line to its run, then judge the runs it touched and what descends from them."""
@@ -82,7 +84,11 @@ class ThresholdRule:
                 restructured.add(run)
                 for threshold in self._lines:
                     threshold.join(run, joined)
-            counting = [item for item in self._lines if self._counted.counts(line, item.terms.activities)]
+            kind = line.activity, line.purpose
+            counting = self._counting.get(kind)
+            if counting is None:
+                counting = [item for item in self._lines if self._counted.counts(line, item.terms.activities)]
+                self._counting[kind] = counting
             flop = self._counted.flop(line) if counting else 0
             sealed = bool(counting) and line.flop_sealed
             if sealed:
