@@ -14,6 +14,7 @@ from brakeline.audit.report import AuditReport
 from brakeline.audit.tables import write_tables
 
 from tests.audit.scenes import Scene, eventful
+from tests.support.agreement import second_opinion as second_opinion
 
 
 class Audited(NamedTuple):

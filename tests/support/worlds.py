@@ -106,18 +106,7 @@ class WorldLog:
     def export(self, directory: Path) -> Path:
         """Write the published prefix as a C2SP tlog-tiles directory and return it."""
         entries = [entry.encode() for entry in self.entries[: self.published_size]]
-        _write(directory / "checkpoint", self.published or self.sign(cast.START, 0))
-        for start in range(0, len(entries), TILE_WIDTH):
-            part = entries[start : start + TILE_WIDTH]
-            _write(directory / entries_path(start // TILE_WIDTH, len(part)), encode_bundle(part))
-        level, hashes = 0, [leaf_hash(entry) for entry in entries]
-        while hashes:
-            for start in range(0, len(hashes), TILE_WIDTH):
-                tile = hashes[start : start + TILE_WIDTH]
-                _write(directory / tile_path(level, start // TILE_WIDTH, len(tile)), b"".join(tile))
-            full = [hashes[i : i + TILE_WIDTH] for i in range(0, len(hashes) - TILE_WIDTH + 1, TILE_WIDTH)]
-            level, hashes = level + 1, [_root(part) for part in full]
-        return directory
+        return write_log(directory, self.published or self.sign(cast.START, 0), entries)
 
 
 class World:
@@ -217,6 +206,22 @@ class Site:
     def report(self, period: int, *, to: Iterable[int] | None = None, missing: int = 0, training: int = 6_000) -> None:
         """Publish the books of *period*."""
         self.world.publish(self.books(period, training=training, missing=missing), to=to, by=self.author.name)
+
+
+def write_log(directory: Path, note: bytes, entries: Sequence[bytes]) -> Path:
+    """Write a log as a C2SP tlog-tiles directory and return it."""
+    _write(directory / "checkpoint", note)
+    for start in range(0, len(entries), TILE_WIDTH):
+        part = entries[start : start + TILE_WIDTH]
+        _write(directory / entries_path(start // TILE_WIDTH, len(part)), encode_bundle(part))
+    level, hashes = 0, [leaf_hash(entry) for entry in entries]
+    while hashes:
+        for start in range(0, len(hashes), TILE_WIDTH):
+            tile = hashes[start : start + TILE_WIDTH]
+            _write(directory / tile_path(level, start // TILE_WIDTH, len(tile)), b"".join(tile))
+        full = [hashes[i : i + TILE_WIDTH] for i in range(0, len(hashes) - TILE_WIDTH + 1, TILE_WIDTH)]
+        level, hashes = level + 1, [_root(part) for part in full]
+    return directory
 
 
 def honest(periods: int = 3, document: TreatyDocument | None = None) -> World:
