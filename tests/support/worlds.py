@@ -12,7 +12,8 @@ misbehave in any way and still sign for it.
     paths = world.export(tmp_path)       # one C2SP tlog-tiles directory a log
 
 Misbehaviour: ``log.silent`` stops a log's heartbeats and checkpoints, ``log.deaf`` stops its take-over,
-``log.findings = lambda due: [...]`` changes what it logs after a heartbeat, ``log.witnesses`` says who cosigns.
+``log.findings = lambda due: [...]`` changes what it logs after a heartbeat (``log.challenges``, ``log.opinions`` too),
+``log.witnesses`` says who cosigns. :meth:`World.disclose` gives verifiers what opens a statement.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from brakeline.ledger.entry import Entry, Kind, client_source, first_previous, p
 from brakeline.ledger.merkle import EMPTY_ROOT, leaf_hash, node_hash
 from brakeline.ledger.tiles import TILE_WIDTH, encode_bundle, entries_path, tile_path
 from brakeline.treaty.admission import Admitted, admit
+from brakeline.treaty.disclosure import Disclosure
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import Heartbeat, Mirrored
+from brakeline.treaty.opinion_log import OpinionLog
 from brakeline.treaty.register import Register
 from brakeline.treaty.replay import statements_again
 from brakeline.treaty.spotcheck.challenge import Challenger
@@ -67,6 +70,9 @@ class WorldLog:
         self.judged = 0
         self.challenger = Challenger(document, name)
         self.challenges: Callable[[Bodies], Bodies] = list
+        self.disclosures: dict[str, Disclosure] = {}
+        self.opinion_log = OpinionLog(document, name, self.disclosures.get)
+        self.opinions: Callable[[Bodies], Bodies] = list
 
     def append(self, now_ms: int, kind: Kind, body: bytes, source: bytes = b"") -> Entry:
         """Append whatever *body* is; statements that are admissible enter the register."""
@@ -82,6 +88,7 @@ class WorldLog:
                 self.judge.add(entry.index, kind, outcome.statement)
                 self.judged = entry.index + 1
                 self.challenger.take(entry.index, now_ms, outcome.statement)
+                self.opinion_log.take(outcome.statement, now_ms, envelope.payload)
         return entry
 
     def root(self, size: int | None = None) -> bytes:
@@ -133,6 +140,16 @@ class World:
                 kind = Kind.TREATY if version else Kind.STATEMENT
                 log.append(self.now_ms, kind, envelope.to_body(), client_source(by))
 
+    def disclose(self, disclosure: Disclosure, *, to: Iterable[int] | None = None) -> None:
+        """Let the verifiers *to* (indices; default all) hold *disclosure*, and say so where they may."""
+        for index in range(len(self.logs)) if to is None else to:
+            log = self.logs[index]
+            log.disclosures[disclosure.statement] = disclosure
+            body = log.opinion_log.holding(disclosure.statement)
+            if body is not None:
+                log.append(self.now_ms, Kind.OPINION, body)
+                log.opinion_log.hold(disclosure.statement, self.now_ms)
+
     def beat(self, times: int = 1) -> None:
         """Let a heartbeat interval pass, *times* over: take-over, heartbeat, findings, checkpoint, cosignatures."""
         for _ in range(times):
@@ -179,10 +196,14 @@ class World:
         own = log.published.decode() if log.published is not None else None
         beat = Heartbeat(checkpoint=own, mirrored=mirrored)
         log.append(self.now_ms, Kind.HEARTBEAT, beat.body)
-        for body in log.findings(log.judge.heartbeat()):
+        findings = log.judge.heartbeat()
+        opinions = log.opinion_log.heartbeat(self.now_ms, findings)
+        for body in log.findings(findings):
             log.append(self.now_ms, Kind.FINDING, body)
         for body in log.challenges(log.challenger.heartbeat(self.now_ms, beat)):
             log.append(self.now_ms, Kind.CHALLENGE, body)
+        for body in log.opinions(opinions):
+            log.append(self.now_ms, Kind.OPINION, body)
 
 
 class Site:

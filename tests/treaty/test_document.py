@@ -244,6 +244,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "false-opening",
         "unacknowledged-order",
         "unopened-challenge",
+        "undisclosed",
         "verifier-conduct",
         "wrong-version",
     }
@@ -253,6 +254,7 @@ def test_the_rule_table_has_every_rule_of_this_version() -> None:
         "brake-breach",
         "unacknowledged-order",
         "unopened-challenge",
+        "undisclosed",
         "verifier-conduct",
     }
 

@@ -42,7 +42,8 @@ class SlowDesk:
         self.names: list[str] = []
         self.error: Exception | None = None
 
-    async def submit(self, name: str, items: Sequence[Envelope | Refused]) -> list[Result]:
+    async def submit(self, name: str, items: Sequence[Envelope | Refused], boxes: Sequence[bytes] = ()) -> list[Result]:
+        assert not any(boxes)
         self.names.append(name)
         await self.release.wait()
         if self.error is not None:

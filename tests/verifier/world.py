@@ -29,7 +29,7 @@ from brakeline.verifier.server import VerifierServer, unix_ms
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
 
-from tests.support import cast
+from tests.support import cast, sealing
 from tests.support.cast import json_lines
 
 LAB, OTHER_LAB = cast.LABS
@@ -37,9 +37,10 @@ FAST = Limits(gather_ms=1, poll_ms=40, cosign_timeout_ms=1_000, drain_ms=500, re
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 16 * 1024 * 1024), ("grpc.enable_http_proxy", 0)]
 
 
-def treaty(verifiers: int = 1, *, heartbeat_ms: int = 100) -> TreatyDocument:
-    """Return the cast's treaty with the first *verifiers* verifiers and a quick heart."""
-    value = cast.terms()
+def treaty(verifiers: int = 1, *, heartbeat_ms: int = 100, sealed: bool = False) -> TreatyDocument:
+    """Return the cast's treaty with the first *verifiers* verifiers and a quick heart; *sealed*: figures may be."""
+    value: JsonObject = sealing.terms(sealing.FIGURES) if sealed else cast.terms()
+    value["sealing"] = {"fields": [*sealing.FIGURES] if sealed else [], "holders": (verifiers - 1) // 3 + 1}
     value["verifier"] = [*json_lines(value["verifier"])[:verifiers]]
     liars = (verifiers - 1) // 3
     most = (verifiers + liars) // 2 + 1
@@ -56,6 +57,7 @@ def treaty(verifiers: int = 1, *, heartbeat_ms: int = 100) -> TreatyDocument:
     return cast.document(
         verifier=value["verifier"],
         quorum=quorum,
+        sealing=value["sealing"],
         deadlines={**deadlines, "heartbeat_ms": heartbeat_ms, "checkpoint_ms": max(heartbeat_ms, 2_000)},
     )
 
@@ -95,7 +97,8 @@ class World:
             limits=self.limits,
         )
         terms = Terms(cast.treaty_envelope(self.document), self.document, own, self.amendments)
-        signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"))
+        opener = None if own.disclosure_key is None else sealing.disclosure_key(own.name)
+        signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"), opener)
         clock = lambda: unix_ms() + self.off_ms.get(number, 0)  # noqa: E731
         return VerifierServer(self.directory(own.name), config, terms, signers, now_ms=clock)
 

@@ -89,12 +89,17 @@ def replay(
     progress: Annotated[
         bool | None, typer.Option(help="Say how far it is; by default when somebody watches.", show_default=False)
     ] = None,
+    disclosures: Annotated[
+        Path | None,
+        typer.Option(help="A folder of disclosures (*.disclosure.json), to reproduce opinions."),
+    ] = None,
 ) -> None:
     """Recompute every hash, link, signature, admission, finding and the verdict of the given logs.
 
     Exit codes: 0 reproduced, nothing found, nothing open; 1 findings; 2 a verifier's misconduct; 3 unreadable input;
     4 reproduced, but something could not be checked, is missing or is stale. Where several apply: 3 before 2, 1, 4.
     """
+    from brakeline.audit.opinions import disclosures_in
     from brakeline.audit.pinned import load_pinned
     from brakeline.audit.reading.one import Reading, read_kept
     from brakeline.audit.reading.pace import Pace
@@ -104,6 +109,9 @@ def replay(
     collector.settle()
     kept = read_kept(since, load_pinned(treaty, pin.lower())) if since else {}
     as_of_ms = None if as_of is None else parse_instant(as_of)
+    opened = None if disclosures is None else disclosures_in(disclosures)
+    if opened is not None and state is not None:
+        raise typer.BadParameter("--state and --disclosures: what is disclosed is not kept in states; give one of them")
     bundles: list[Bundle] = []
     details: list[Detail] = []
 
@@ -127,7 +135,7 @@ def replay(
         evidence=bundles,
         tell=look_at,
         progress=Pace(sys.stderr) if progress or (progress is None and sys.stderr.isatty()) else None,
-        how=Reading(processes=processes, states=state, since=kept),
+        how=Reading(processes=processes, states=state, since=kept, disclosures=opened),
     )
     if html is not None:
         _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))

@@ -19,6 +19,7 @@ from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_co
 from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, fork_of_note, make_bundle
 from brakeline.audit.look import Look
+from brakeline.audit.opinions import opinion_reports, sealed_reports
 from brakeline.audit.pinned import load_pinned
 from brakeline.audit.reading.ahead import Ahead
 from brakeline.audit.reading.one import READ_ANEW, OneLog, Progress, Reading
@@ -167,6 +168,9 @@ def weigh(
         levels=tuple(Level(item.name, item.state, item.sentence, item.figures) for item in judged.levels),
         receipts=None if receipts is None else receipts.counts,
         docket=tuple(_docket(item) for item in judged.docket),
+        opened=tuple(_finding(finding) for finding in judged.opened),
+        opinions=tuple(opinion_reports(kept.values())),
+        sealed=tuple(sealed_reports(kept.values())),
     )
     return report, judged.findings
 

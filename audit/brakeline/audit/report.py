@@ -199,6 +199,45 @@ class FindingReport:
 
 
 @dataclass(frozen=True, slots=True)
+class OpinionReport:
+    """One opinion over sealed values that stands in a log: its body, its digest, and whether it was reproduced here."""
+
+    log: str
+    digest: str
+    body: JsonObject
+    reproduced: bool
+
+    def to_json(self) -> JsonObject:
+        """Return the JSON object of docs/spec/report.md."""
+        return {"log": self.log, "digest": self.digest, "opinion": self.body, "reproduced": self.reproduced}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReport:
+    """One statement with sealed values that were not opened here.
+
+    Attributes:
+        period: of the books; -1 where it is not about one.
+        leaves: how many values are sealed.
+        holders: logs whose verifier says it holds the disclosure.
+    """
+
+    statement: str
+    author: str
+    period: int
+    leaves: int
+    holders: tuple[str, ...]
+
+    def to_json(self) -> JsonObject:
+        """Return the JSON object of docs/spec/report.md."""
+        value: JsonObject = {"statement": self.statement, "author": self.author, "leaves": self.leaves}
+        if self.period >= 0:
+            value["period"] = self.period
+        value["holders"] = list(self.holders)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """One of the three levels of assurance, kept apart: what it says, in a sentence with its figures.
 
@@ -233,6 +272,9 @@ class AuditReport:
         levels: the three levels.
         receipts: what became of the receipts that were given, None when none were.
         docket: what became of each finding, in the order of ``findings``, then of those that were cleared.
+        opened: what the rules find over the sealed values that were opened, and nobody finds in public.
+        opinions: what verifiers' logs conclude from sealed values.
+        sealed: what is sealed and was not opened here.
     """
 
     pin: str
@@ -246,6 +288,9 @@ class AuditReport:
     levels: tuple[Level, ...] = ()
     receipts: ReceiptCounts | None = None
     docket: tuple[DocketReport, ...] = ()
+    opened: tuple[FindingReport, ...] = ()
+    opinions: tuple[OpinionReport, ...] = ()
+    sealed: tuple[SealedReport, ...] = ()
 
     def reasons(self) -> dict[Exit, list[str]]:
         """Return every exit code that applies, gravest first, with the reasons for it."""
@@ -256,7 +301,7 @@ class AuditReport:
             + [_divergence(log) for log in states[LogState.UNREADABLE]],
             Exit.MISCONDUCT: [_divergence(log) for log in states[LogState.MISCONDUCT]]
             + [item.sentence for item in conduct],
-            Exit.FINDINGS: [item.sentence for item in self.findings if not item.misconduct],
+            Exit.FINDINGS: [item.sentence for item in (*self.findings, *self.opened) if not item.misconduct],
             Exit.OPEN: [problem.sentence() for problem in self.unchecked],
         }
         return {code: found[code] for code in PRECEDENCE if found[code]}
@@ -279,6 +324,9 @@ class AuditReport:
             "problems": [problem.to_json() for problem in self.problems],
             "levels": [level.to_json() for level in self.levels],
             "docket": [item.to_json() for item in self.docket],
+            "opened": [item.to_json() for item in self.opened],
+            "opinions": [item.to_json() for item in self.opinions],
+            "sealed": [item.to_json() for item in self.sealed],
             "exit": int(self.exit),
             "reasons": reasons,
         }

@@ -48,6 +48,7 @@ def render(report: AuditReport, console: Console) -> None:
             )
     _problems(console, "unreadable", report.problems)
     _findings(console, report.findings)
+    _opened(console, report)
     _docket(console, report.docket)
     _problems(console, "could not be checked", report.unchecked)
     console.print("[bold]what this shows[/]")
@@ -80,6 +81,29 @@ def _findings(console: Console, findings: tuple[FindingReport, ...]) -> None:
     for item in findings:
         head = f"  [bold]{item.body['severity']}[/] {item.body['rule']}"
         console.print(f"{head}: {escape(item.sentence)} [dim]{item.digest[:16]}[/]")
+
+
+def _opened(console: Console, report: AuditReport) -> None:
+    """Print what was concluded from sealed values, and exactly what is sealed and was not opened."""
+    if report.opened:
+        console.print(f"[bold]found over opened values[/] {len(report.opened)} (in no log as findings)")
+        for item in report.opened:
+            console.print(f"  [bold]{item.body['severity']}[/] {item.body['rule']}: {escape(item.sentence)}")
+    if report.opinions:
+        console.print("[bold]opinions of verifiers over sealed values[/]")
+        for opinion in report.opinions:
+            said, how = opinion.body, "reproduced" if opinion.reproduced else "not reproduced here"
+            when = f" in period {said['period']}" if "period" in said else ""
+            console.print(f"  {escape(opinion.log)}: {said['rule']} about {escape(str(said['about']))}{when}: {how}")
+    if report.sealed:
+        console.print("[bold]sealed, and not opened here[/]")
+        for sealed in report.sealed:
+            period = f"period {sealed.period}" if sealed.period >= 0 else "no period"
+            holders = ", ".join(sealed.holders) or "nobody that was read"
+            console.print(
+                f"  {escape(sealed.author)}, {period}, statement {sealed.statement}: {sealed.leaves} values; "
+                f"held by {escape(holders)}"
+            )
 
 
 def docket_line(item: DocketReport) -> str:

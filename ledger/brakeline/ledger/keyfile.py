@@ -17,6 +17,8 @@ from brakeline.ledger.vkey import VKey
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 MAX_FILE = 16 * 1024
 
@@ -83,6 +85,25 @@ def read_signer(path: Path, passphrase: bytes | None) -> Signer:
     Raises:
         StoreError: ``key-file-unreadable``, ``key-file-passphrase``, ``key-file-permissions``.
     """
+    key = _read(path, passphrase)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _unreadable(path, "another kind of key")
+    return SeedSigner(key.private_bytes_raw())
+
+
+def read_exchange(path: Path, passphrase: bytes | None) -> bytes:
+    """Return the 32 private bytes of the X25519 key in *path*: what opens sealed boxes.
+
+    Raises:
+        StoreError: as :func:`read_signer`.
+    """
+    key = _read(path, passphrase)
+    if not isinstance(key, X25519PrivateKey):
+        raise _unreadable(path, "another kind of key")
+    return key.private_bytes_raw()
+
+
+def _read(path: Path, passphrase: bytes | None) -> PrivateKeyTypes:
     try:
         if path.stat().st_mode & 0o077:
             raise StoreError(
@@ -99,7 +120,7 @@ def read_signer(path: Path, passphrase: bytes | None) -> Signer:
     if len(data) > MAX_FILE:
         raise _unreadable(path, f"more than {MAX_FILE} bytes")
     try:
-        key = serialization.load_pem_private_key(data, passphrase)
+        return serialization.load_pem_private_key(data, passphrase)
     except TypeError:
         raise StoreError(
             code="key-file-passphrase",
@@ -116,9 +137,6 @@ def read_signer(path: Path, passphrase: bytes | None) -> Signer:
         ) from None
     except UnsupportedAlgorithm:
         raise _unreadable(path, "a kind of key that is not known here") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _unreadable(path, "another kind of key")
-    return SeedSigner(key.private_bytes_raw())
 
 
 def vkey_path(path: Path) -> Path:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rakeline/v1/verifier.proto\x12\x0c\x62rakeline.v1\"\'\n\tSignature\x12\r\n\x05keyid\x18\x01 \x01(\t\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\"K\n\x0b\x41ttestation\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12+\n\nsignatures\x18\x02 \x03(\x0b\x32\x17.brakeline.v1.Signature\"E\n\x12SubmitBatchRequest\x12/\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x19.brakeline.v1.Attestation\"B\n\x13SubmitBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.brakeline.v1.SubmitResult\"\xaa\x01\n\x0cSubmitResult\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07not_yet\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\x19\n\x07Pending\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"V\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0b\n\x03\x66ix\x18\x05 \x01(\t\"\"\n\x0cWatchRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x04\"^\n\nWatchEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12.\n\x0b\x61ttestation\x18\x02 \x01(\x0b\x32\x19.brakeline.v1.Attestation\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\"E\n\x11GetReceiptRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\x86\x01\n\x12GetReceiptResponse\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\"o\n\x11GetStatusResponse\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0e\n\x06treaty\x18\x03 \x01(\t\x12&\n\x05heads\x18\x04 \x03(\x0b\x32\x17.brakeline.v1.ChainHead\"=\n\tChainHead\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t2\xbe\x02\n\x08Verifier\x12R\n\x0bSubmitBatch\x12 .brakeline.v1.SubmitBatchRequest\x1a!.brakeline.v1.SubmitBatchResponse\x12?\n\x05Watch\x12\x1a.brakeline.v1.WatchRequest\x1a\x18.brakeline.v1.WatchEvent0\x01\x12O\n\nGetReceipt\x12\x1f.brakeline.v1.GetReceiptRequest\x1a .brakeline.v1.GetReceiptResponse\x12L\n\tGetStatus\x12\x1e.brakeline.v1.GetStatusRequest\x1a\x1f.brakeline.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62rakeline/v1/verifier.proto\x12\x0c\x62rakeline.v1\"\'\n\tSignature\x12\r\n\x05keyid\x18\x01 \x01(\t\x12\x0b\n\x03sig\x18\x02 \x01(\x0c\"_\n\x0b\x41ttestation\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12+\n\nsignatures\x18\x02 \x03(\x0b\x32\x17.brakeline.v1.Signature\x12\x12\n\ndisclosure\x18\x03 \x01(\x0c\"E\n\x12SubmitBatchRequest\x12/\n\x0c\x61ttestations\x18\x01 \x03(\x0b\x32\x19.brakeline.v1.Attestation\"B\n\x13SubmitBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.brakeline.v1.SubmitResult\"\xd5\x01\n\x0cSubmitResult\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07not_yet\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x12)\n\ndisclosure\x18\x05 \x01(\x0b\x32\x15.brakeline.v1.ProblemB\t\n\x07outcome\"\x19\n\x07Pending\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"V\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0b\n\x03\x66ix\x18\x05 \x01(\t\"\"\n\x0cWatchRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x04\"^\n\nWatchEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12.\n\x0b\x61ttestation\x18\x02 \x01(\x0b\x32\x19.brakeline.v1.Attestation\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\"E\n\x11GetReceiptRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\x86\x01\n\x12GetReceiptResponse\x12\x11\n\x07receipt\x18\x01 \x01(\x0cH\x00\x12(\n\x07pending\x18\x02 \x01(\x0b\x32\x15.brakeline.v1.PendingH\x00\x12(\n\x07problem\x18\x03 \x01(\x0b\x32\x15.brakeline.v1.ProblemH\x00\x42\t\n\x07outcome\"\"\n\x10GetStatusRequest\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\"o\n\x11GetStatusResponse\x12\x0e\n\x06origin\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\x0c\x12\x0e\n\x06treaty\x18\x03 \x01(\t\x12&\n\x05heads\x18\x04 \x03(\x0b\x32\x17.brakeline.v1.ChainHead\"=\n\tChainHead\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t2\xbe\x02\n\x08Verifier\x12R\n\x0bSubmitBatch\x12 .brakeline.v1.SubmitBatchRequest\x1a!.brakeline.v1.SubmitBatchResponse\x12?\n\x05Watch\x12\x1a.brakeline.v1.WatchRequest\x1a\x18.brakeline.v1.WatchEvent0\x01\x12O\n\nGetReceipt\x12\x1f.brakeline.v1.GetReceiptRequest\x1a .brakeline.v1.GetReceiptResponse\x12L\n\tGetStatus\x12\x1e.brakeline.v1.GetStatusRequest\x1a\x1f.brakeline.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,31 +34,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNATURE']._serialized_start=45
   _globals['_SIGNATURE']._serialized_end=84
   _globals['_ATTESTATION']._serialized_start=86
-  _globals['_ATTESTATION']._serialized_end=161
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=163
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=232
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=234
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=300
-  _globals['_SUBMITRESULT']._serialized_start=303
-  _globals['_SUBMITRESULT']._serialized_end=473
-  _globals['_PENDING']._serialized_start=475
-  _globals['_PENDING']._serialized_end=500
-  _globals['_PROBLEM']._serialized_start=502
-  _globals['_PROBLEM']._serialized_end=588
-  _globals['_WATCHREQUEST']._serialized_start=590
-  _globals['_WATCHREQUEST']._serialized_end=624
-  _globals['_WATCHEVENT']._serialized_start=626
-  _globals['_WATCHEVENT']._serialized_end=720
-  _globals['_GETRECEIPTREQUEST']._serialized_start=722
-  _globals['_GETRECEIPTREQUEST']._serialized_end=791
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=794
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=928
-  _globals['_GETSTATUSREQUEST']._serialized_start=930
-  _globals['_GETSTATUSREQUEST']._serialized_end=964
-  _globals['_GETSTATUSRESPONSE']._serialized_start=966
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1077
-  _globals['_CHAINHEAD']._serialized_start=1079
-  _globals['_CHAINHEAD']._serialized_end=1140
-  _globals['_VERIFIER']._serialized_start=1143
-  _globals['_VERIFIER']._serialized_end=1461
+  _globals['_ATTESTATION']._serialized_end=181
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=183
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=252
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=254
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=320
+  _globals['_SUBMITRESULT']._serialized_start=323
+  _globals['_SUBMITRESULT']._serialized_end=536
+  _globals['_PENDING']._serialized_start=538
+  _globals['_PENDING']._serialized_end=563
+  _globals['_PROBLEM']._serialized_start=565
+  _globals['_PROBLEM']._serialized_end=651
+  _globals['_WATCHREQUEST']._serialized_start=653
+  _globals['_WATCHREQUEST']._serialized_end=687
+  _globals['_WATCHEVENT']._serialized_start=689
+  _globals['_WATCHEVENT']._serialized_end=783
+  _globals['_GETRECEIPTREQUEST']._serialized_start=785
+  _globals['_GETRECEIPTREQUEST']._serialized_end=854
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=857
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=991
+  _globals['_GETSTATUSREQUEST']._serialized_start=993
+  _globals['_GETSTATUSREQUEST']._serialized_end=1027
+  _globals['_GETSTATUSRESPONSE']._serialized_start=1029
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1140
+  _globals['_CHAINHEAD']._serialized_start=1142
+  _globals['_CHAINHEAD']._serialized_end=1203
+  _globals['_VERIFIER']._serialized_start=1206
+  _globals['_VERIFIER']._serialized_end=1524
 # @@protoc_insertion_point(module_scope)

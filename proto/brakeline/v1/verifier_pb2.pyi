@@ -70,7 +70,12 @@ class Attestation(_message.Message):
 
     PAYLOAD_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
     payload: _builtins.bytes
+    disclosure: _builtins.bytes
+    """When submitted, and where the payload has sealed values: the disclosure that opens them (docs/spec/statements.md), in
+    a sealed box (libsodium: X25519, XSalsa20-Poly1305) to this verifier's disclosure_key. Never logged, never streamed.
+    """
     @_builtins.property
     def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]: ...
     def __init__(
@@ -78,10 +83,11 @@ class Attestation(_message.Message):
         *,
         payload: _builtins.bytes = ...,
         signatures: _abc.Iterable[Global___Signature] | None = ...,
+        disclosure: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "signatures", b"signatures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disclosure", b"disclosure", "payload", b"payload", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,6 +143,7 @@ class SubmitResult(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     NOT_YET_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
     receipt: _builtins.bytes
     """tlog-proof@v1 text with the whole entry as `extra`: stands alone, offline."""
     @_builtins.property
@@ -151,6 +158,10 @@ class SubmitResult(_message.Message):
     def refused(self) -> Global___Problem:
         """Depends on bytes and treaty alone: never retry these bytes."""
 
+    @_builtins.property
+    def disclosure(self) -> Global___Problem:
+        """Beside the outcome: why the disclosure that came with the attestation is not held."""
+
     def __init__(
         self,
         *,
@@ -158,10 +169,11 @@ class SubmitResult(_message.Message):
         pending: Global___Pending | None = ...,
         not_yet: Global___Problem | None = ...,
         refused: Global___Problem | None = ...,
+        disclosure: Global___Problem | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["not_yet", b"not_yet", "outcome", b"outcome", "pending", b"pending", "receipt", b"receipt", "refused", b"refused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disclosure", b"disclosure", "not_yet", b"not_yet", "outcome", b"outcome", "pending", b"pending", "receipt", b"receipt", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["not_yet", b"not_yet", "outcome", b"outcome", "pending", b"pending", "receipt", b"receipt", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disclosure", b"disclosure", "not_yet", b"not_yet", "outcome", b"outcome", "pending", b"pending", "receipt", b"receipt", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["receipt", "pending", "not_yet", "refused"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -109,7 +109,7 @@ class Backdating(VerifierServer):
     lag_ms = 0
 
     def _open_state(self, storage: Storage) -> LogState:
-        return LogState(self._terms.document, storage, self._judge, self._late)
+        return LogState(self._terms.document, storage, self._judge, self._late, self._vault)
 
     def _late(self, last_ms: int) -> int:
         return max(last_ms, unix_ms() - self.lag_ms)

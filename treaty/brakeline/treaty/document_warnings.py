@@ -68,7 +68,7 @@ def _warn_timeliness(document: TreatyDocument) -> Iterator[Mistake]:
 
 def _warn_rules(document: TreatyDocument) -> Iterator[Mistake]:
     for rule, row in RULES.items():
-        if document.rule(rule) is None:
+        if document.rule(rule) is None and (rule != "undisclosed" or document.sealing.fields):
             message = f"the rule {rule} is not in force: nobody will be told when {row.fires}"
             yield Mistake(("rule",), "treaty-warning-rule-absent", message, f'[[rule]] rule = "{rule}"', "none")
     meters = any(third.kind == "meter" for third in document.third_parties)

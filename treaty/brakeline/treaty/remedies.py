@@ -99,6 +99,10 @@ REMEDIES: dict[str, Remedy] = {
     "unopened-challenge": Remedy(
         "a spot check left unanswered", "Nothing: the deadline has passed. Rows opened now are checked all the same."
     ),
+    "undisclosed": Remedy(
+        "sealed figures kept from the verifiers",
+        "Nothing: the deadline has passed. What is disclosed now is held, and auditors can judge it.",
+    ),
     "verifier-conduct": Remedy(
         "a verifier's misconduct",
         "Nothing: its own signatures are the evidence. Parties decide about the verifier; its log is read no more.",

@@ -36,6 +36,8 @@ from brakeline.treaty.errors import ReplayError
 from brakeline.treaty.findings import Finding, Withdrawn, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.logbody import parse_heartbeat
+from brakeline.treaty.opinion import Opinion
+from brakeline.treaty.opinion_log import Disclosures, OpinionLog, SealedStatement
 from brakeline.treaty.oversight import Correction, Determination, Opening, Reply
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.register import Register
@@ -133,6 +135,12 @@ class Facts:
         challenges: the challenges here.
         opened: (site, usage digest, challenge digest) -> row -> when its first opening arrived (ms).
         amendments: the versions of the treaty that it holds after the first.
+        sealed: statements with sealed leaves here, by digest.
+        held: those whose disclosure the log's verifier says it holds -> when it said so (ms).
+        opinions: the opinions that stand in the log, by digest.
+        reproduced: whether they were reproduced from disclosures.
+        unopened: statements whose disclosure it would have taken to do so.
+        concluded: what the rules find over opened values and not in public, digest -> finding.
     """
 
     origin: str
@@ -162,6 +170,12 @@ class Facts:
         default_factory=dict[tuple[str, str, str], dict[int, int]]
     )
     amendments: list[TreatyDocument] = field(default_factory=list[TreatyDocument])
+    sealed: dict[str, SealedStatement] = field(default_factory=dict[str, SealedStatement])
+    held: dict[str, int] = field(default_factory=dict[str, int])
+    opinions: dict[str, Opinion] = field(default_factory=dict[str, Opinion])
+    reproduced: bool = False
+    unopened: tuple[str, ...] = ()
+    concluded: dict[str, Finding] = field(default_factory=dict[str, Finding])
 
     def below(self, size: int) -> Iterator[tuple[bytes, Arrival]]:
         """Yield the statements that stand below *size* entries, by digest, in no particular order."""
@@ -181,6 +195,8 @@ class LogReplay:
         archive: Archive | None = None,
         entries: Entries | None = None,
         versions: Sequence[TreatyDocument] = (),
+        disclosures: Disclosures | None = None,
+        second: Archive | None = None,
     ) -> None:
         """Replay the log *origin*, which *document* or one of *versions* must name.
 
@@ -192,6 +208,8 @@ class LogReplay:
             archive: where the rules' past goes, by default memory.
             entries: where to read the log again, when an amendment stands in it after statements that it may concern.
             versions: amendments that the caller believes; they say who the verifiers are besides *document*.
+            disclosures: opens what the log's verifier holds, so that its opinions are reproduced; None: they are not.
+            second: where the past of the rules over opened values goes.
         """
         self._verifiers = {item.origin: item for known in (document, *versions) for item in known.verifiers}
         verifier = self._verifiers.get(origin)
@@ -210,6 +228,7 @@ class LogReplay:
         self._index = 0
         self._judge = LogJudge(document, archive, None if entries is None else self._past)
         self._challenger = Challenger(document, origin)
+        self._opinions = OpinionLog(document, origin, disclosures, second, self._payloads)
         self._expected: list[bytes] = []
         self._challenges: list[bytes] = []
         self._own: Checkpoint | None = None
@@ -226,6 +245,7 @@ class LogReplay:
         """Go on with these functions (see the constructor)."""
         self._root_at, self._verify, self._entries = root_at, verify, entries
         self._judge.lend(None if entries is None else self._past)
+        self._opinions.lend(self._payloads)
 
     def key_of(self, keyid: str) -> bytes | None:
         """Return the key with this id, as far as the treaty and the entries fed name it."""
@@ -237,7 +257,7 @@ class LogReplay:
 
         Raises:
             ReplayError: ``replay-treaty``, ``replay-kind``, ``replay-inadmissible``, ``replay-repeated``,
-                ``replay-heartbeat``, ``replay-judgement``, ``replay-challenge``.
+                ``replay-heartbeat``, ``replay-judgement``, ``replay-challenge``, ``replay-opinion``.
             BrakelineError: the codes of envelopes, statements and treaty documents.
         """
         self._index = entry.index
@@ -251,11 +271,21 @@ class LogReplay:
             self._challenge(entry)
         elif self._challenges:
             raise _wrong("replay-challenge", _quote(self._challenges[0]), entry.kind.name.lower())
-        elif entry.kind is Kind.TREATY and entry.index == 0:
-            statement, _ = check_treaty_statement(
-                Envelope.from_body(entry.body), self._document.digest, verify=self._verify
-            )
-            self._take(statement, entry)
+        elif entry.kind is Kind.OPINION:
+            self._opinions.read(entry.body, entry.received_at_ms)
+        else:
+            self._opinions.turn()
+            self._other(entry)
+        self._index = entry.index + 1
+        self._times.append(entry.received_at_ms)
+        self.facts.newest_ms = entry.received_at_ms
+
+    def _other(self, entry: Entry) -> None:
+        """Take an entry of a kind that stands by itself."""
+        if entry.kind is Kind.TREATY and entry.index == 0:
+            envelope = Envelope.from_body(entry.body)
+            statement, _ = check_treaty_statement(envelope, self._document.digest, verify=self._verify)
+            self._take(statement, entry, envelope.payload)
         elif entry.kind in (Kind.STATEMENT, Kind.TREATY):
             self._statement(entry)
         elif entry.kind is Kind.HEARTBEAT:
@@ -263,22 +293,20 @@ class LogReplay:
         else:
             found = entry.kind.name.lower()
             raise _wrong("replay-kind", "a kind that this version of the treaty's rules knows", found)
-        self._index = entry.index + 1
-        self._times.append(entry.received_at_ms)
-        self.facts.newest_ms = entry.received_at_ms
 
     def finish(self) -> Facts:
         """Say that the log ends here, and return what it shows (also when it ended in a divergence).
 
         Raises:
-            ReplayError: ``replay-judgement``, ``replay-challenge``: a checkpoint never stands between a heartbeat and
-                its findings and challenges.
+            ReplayError: ``replay-judgement``, ``replay-challenge``, ``replay-opinion``: a checkpoint never stands
+                between a heartbeat and its findings, challenges and opinions.
         """
         self.close()
         if self._expected:
             raise _wrong("replay-judgement", _quote(self._expected[0]), "the end of the log")
         if self._challenges:
             raise _wrong("replay-challenge", _quote(self._challenges[0]), "the end of the log")
+        self._opinions.turn()
         return self.facts
 
     def close(self) -> Facts:
@@ -287,6 +315,10 @@ class LogReplay:
         self.facts.passed = self._judge.passed()
         self.facts.lineages = self._judge.lineages()
         self.facts.unverifiable = self._judge.unverifiable()
+        said = self._opinions
+        self.facts.sealed, self.facts.held, self.facts.opinions = said.sealed, said.held, said.standing
+        self.facts.reproduced, self.facts.unopened = said.reproduces, tuple(said.missing)
+        self.facts.concluded = said.opened
         return self.facts
 
     def would_admit(self, envelope: Envelope) -> Outcome:
@@ -333,17 +365,22 @@ class LogReplay:
             raise _wrong(
                 "replay-kind", "versions of the treaty in treaty entries, and nothing else", entry.kind.name.lower()
             )
-        self._take(outcome.statement, entry)
+        self._take(outcome.statement, entry, envelope.payload)
 
-    def _take(self, statement: Statement, entry: Entry) -> None:
+    def _take(self, statement: Statement, entry: Entry, payload: bytes) -> None:
         self._register.record(statement, entry.index)
         self._judge.add(entry.index, entry.kind, statement)
         self._challenger.take(entry.index, entry.received_at_ms, statement)
+        self._opinions.take(statement, entry.received_at_ms, payload)
         version = statement.predicate if statement.placed is None else None
         if isinstance(version, TreatyDocument):
             self._verifiers |= {item.origin: item for item in version.verifiers}
             self._succession = Succession(self._document, self._register.amendments())
         gather(self.facts, self._document, statement, entry.received_at_ms, entry.index)
+
+    def _payloads(self) -> Iterator[tuple[Statement, bytes]]:
+        """Yield what was admitted, again, with its bytes."""
+        return payloads_again(() if self._entries is None else islice(self._entries(), self._index))
 
     def _past(self) -> Iterator[Statement]:
         """Yield what the judge was given, again."""
@@ -365,6 +402,7 @@ class LogReplay:
             self.facts.claims.setdefault(claim, Seen(entry.index, entry.received_at_ms))
         self._expected = self._judge.heartbeat()
         self._challenges = self._challenger.heartbeat(entry.received_at_ms, heartbeat)
+        self._opinions.heartbeat(entry.received_at_ms, self._expected)
 
     def _check_own(self, note: str, heartbeat: Entry) -> None:
         """Check that the log embeds a checkpoint of its own history: signed, not of the future, with its root."""
@@ -408,10 +446,16 @@ class LogReplay:
 
 def statements_again(entries: Iterable[Entry]) -> Iterator[Statement]:
     """Yield the statements in *entries*, which were admitted before, as a judge takes them."""
+    return (statement for statement, _ in payloads_again(entries))
+
+
+def payloads_again(entries: Iterable[Entry]) -> Iterator[tuple[Statement, bytes]]:
+    """Yield the statements in *entries*, which were admitted before, with their payloads."""
     for entry in entries:
         if entry.kind is Kind.STATEMENT:
             envelope = Envelope.from_body(entry.body)
-            yield parse_statement(envelope.payload).signed(tuple(signature.keyid for signature in envelope.signatures))
+            keyids = tuple(signature.keyid for signature in envelope.signatures)
+            yield parse_statement(envelope.payload).signed(keyids), envelope.payload
 
 
 def gather(facts: Facts, document: TreatyDocument, statement: Statement, received_at_ms: int, index: int) -> None:

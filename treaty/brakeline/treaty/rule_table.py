@@ -277,6 +277,12 @@ _ROWS = (
         (Parameter("open_ms", "integer", "milliseconds", "from a challenge until its rows must be opened"),),
     ),
     RuleRow(
+        "undisclosed",
+        "reconcile",
+        "fewer verifiers than the treaty asks for say, by the deadline, that they hold what opens a sealed statement",
+        "what a verifier holds and does not say, or says and does not hold",
+    ),
+    RuleRow(
         "verifier-conduct",
         "reconcile",
         "a verifier forked its log, logged findings that do not follow from it, left out what it says it mirrored, or "

@@ -296,6 +296,14 @@ def _unacknowledged(_finding: Finding, figures: Figures) -> str:
     return f"did not acknowledge an order in time: {held}"
 
 
+def _undisclosed(finding: Finding, figures: Figures) -> str:
+    return (
+        f"{figures['leaves']} values of a statement of {_when(finding)} are sealed; by the deadline "
+        f"{figures['holders']} verifiers said that they hold what opens them, and the treaty asks for "
+        f"{figures['needed']}"
+    )
+
+
 def _unopened(finding: Finding, figures: Figures) -> str:
     return (
         f"left {figures['unopened']} of {figures['drawn']} rows unopened that {figures['challenges']} logs drew from "
@@ -363,6 +371,7 @@ _SAY: dict[str, Callable[[Finding, Figures], str]] = {
     "resume-mismatch": _resume,
     "unacknowledged-order": _unacknowledged,
     "unopened-challenge": _unopened,
+    "undisclosed": _undisclosed,
     "verifier-conduct": _conduct,
     "wrong-version": _wrong_version,
 }

@@ -28,6 +28,7 @@ from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
 from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
+from brakeline.treaty.reconcile.disclosures import disclosures_due, undisclosed
 from brakeline.treaty.reconcile.logs import Logs, Timing
 from brakeline.treaty.reconcile.reporting import Reported, reported_by, reporting, together
 from brakeline.treaty.replay import Facts
@@ -64,13 +65,15 @@ class Level:
 class Verdict:
     """What stands, what is open, and the levels. ``findings``: gravest first, then by rule, about and period.
 
-    ``docket``: what became of each finding, in the same order, and of those that were cleared.
+    ``docket``: what became of each finding, in the same order, and of those that were cleared. ``opened``: what the
+    rules find over values that the disclosures given open, in the same order; it stands in no log as a finding.
     """
 
     findings: tuple[Finding, ...]
     open: tuple[Open, ...]
     levels: tuple[Level, ...]
     docket: tuple[Item, ...] = ()
+    opened: tuple[Finding, ...] = ()
 
 
 def verdict(
@@ -99,7 +102,8 @@ def verdict(
     for reign in succession.reigns:
         logs = _under(reign.document, parts)
         reported.append(mine := reported_by(logs, as_of_ms, reign))
-        for rule in (reporting(logs, iter(mine.late)), breaches(logs), unopened(logs, as_of_ms)):
+        kept = undisclosed(logs, as_of_ms)
+        for rule in (reporting(logs, iter(mine.late)), breaches(logs), unopened(logs, as_of_ms), kept):
             found.update((finding.digest, finding) for finding in rule if finding.period in reign)
         found.update((item.digest, item) for item in unacknowledged(logs, as_of_ms, reign))
         undecided += _undecided(logs, mine, as_of_ms, reign)
@@ -108,9 +112,18 @@ def verdict(
     logs = _under(now, parts)
     found.update((item.digest, item) for item in conduct(logs, histories or {}, misjudged, now, dishonoured))
     findings = tuple(sorted(found.values(), key=_rank))
-    gaps = (*_unread(logs), *_stale(logs, as_of_ms), *_lacking(logs), *_unsettled(succession), *undecided)
+    gaps = (
+        *_unread(logs),
+        *_stale(logs, as_of_ms),
+        *_lacking(logs),
+        *_unsettled(succession),
+        *undecided,
+        *_shut(logs, as_of_ms),
+    )
     listed = docket(logs, {finding.digest: finding for finding in findings}, as_of_ms)
-    return Verdict(findings, gaps, _levels(logs, findings, due), listed)
+    concluded = {digest: item for facts in logs.parts for digest, item in facts.concluded.items()}
+    opened = tuple(sorted((item for digest, item in concluded.items() if digest not in found), key=_rank))
+    return Verdict(findings, gaps, _levels(logs, (*findings, *opened), due), listed, opened)
 
 
 def succession_of(document: TreatyDocument, parts: Sequence[Facts]) -> Succession:
@@ -250,6 +263,45 @@ def _undecided(logs: Logs, due: Reported, as_of_ms: int, reign: Reign) -> Iterat
             f"whether the rows that {challenges} challenges drew were opened in time cannot be decided from the logs "
             "read",
             f"{logs.enough} logs that have the openings, or enough that reach past the deadline",
+            fix="read further logs, or newer copies",
+        )
+
+
+def _shut(logs: Logs, as_of_ms: int) -> Iterator[Open]:
+    """Name what is sealed and was not opened here, opinions nobody reproduced, and disclosures that are undecided."""
+    sealed = {digest: item for facts in logs.parts for digest, item in facts.sealed.items()}
+    opened = {digest for facts in logs.parts if facts.reproduced for digest in facts.held}
+    shut = [item for digest, item in sealed.items() if digest not in opened]
+    if shut:
+        yield Open(
+            "sealed-unopened",
+            f"{len(shut)} statements of {len({item.author for item in shut})} authors have sealed values that were not "
+            "opened here: rules that need them could not judge",
+            "the disclosures of all that the logs say is held",
+            f"{sum(item.leaves for item in shut)} sealed leaves",
+            "ask a verifier or the author for the disclosures; the report lists the statements",
+        )
+    for facts in logs.parts:
+        if facts.opinions and not facts.reproduced:
+            yield Open(
+                "opinions-not-reproduced",
+                f"the log {facts.origin} states {len(facts.opinions)} opinions over sealed values; they were not "
+                "reproduced",
+                "the disclosures of all that it says is held",
+                f"{len(facts.unopened)} of {len(facts.held)} missing" if facts.unopened else "none given",
+                "its verifier alone stands for them until somebody opens what they cite",
+            )
+    needed = logs.document.sealing.holders
+    open_still = [
+        item
+        for item in (disclosures_due(logs, as_of_ms) if logs.document.rule("undisclosed") is not None else ())
+        if item.holders < needed <= item.holders + item.unknown
+    ]
+    if open_still:
+        yield Open(
+            "disclosure-undecided",
+            f"whether {len(open_still)} disclosures came in time cannot be decided from the logs read",
+            f"{needed} logs that say so, or enough that reach past the deadline",
             fix="read further logs, or newer copies",
         )
 

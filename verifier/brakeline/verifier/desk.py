@@ -12,12 +12,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from brakeline.ledger.entry import client_source
+from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import NotYet, Refused
+from brakeline.treaty.disclosure import Disclosure
 from brakeline.treaty.envelope import Envelope
+from brakeline.verifier import wire
 from brakeline.verifier.intake import Held, Outcome, Submission
 from brakeline.verifier.loop import Announced, Feed, Writer
 from brakeline.verifier.publish import Publication, Signed
-from brakeline.verifier.wire import Pending, ReceiptQuery, Result, StatusReport
+from brakeline.verifier.vault import Vault
+from brakeline.verifier.wire import Pending, ReceiptQuery, Result, StatusReport, Undisclosed
 
 
 class Positions(Protocol):
@@ -50,8 +54,13 @@ class VerifierDesk:
         receipts: Receipts,
         feed: Feed,
         wait_s: float,
+        vault: Vault | None = None,
     ) -> None:
-        """Serve the log *origin* under the treaty of digest *treaty*; *wait_s*: how long a batch waits for receipts."""
+        """Serve the log *origin* under the treaty of digest *treaty*.
+
+        *wait_s*: how long a batch waits for receipts; *vault*: opens disclosures, None where nobody discloses to us.
+        """
+        self._vault = vault
         self._origin = origin
         self._treaty = treaty
         self._writer = writer
@@ -61,15 +70,45 @@ class VerifierDesk:
         self._feed = feed
         self._wait_s = wait_s
 
-    async def submit(self, name: str, items: Sequence[Envelope | Refused]) -> list[Result]:
-        """Take a batch of *name* and answer each item, in order."""
+    async def submit(self, name: str, items: Sequence[Envelope | Refused], boxes: Sequence[bytes] = ()) -> list[Result]:
+        """Take a batch of *name*, with *boxes* of disclosures beside it, and answer each item, in order."""
         source = client_source(name)
-        submissions = [Submission(item, source) for item in items if isinstance(item, Envelope)]
+        told = [b""] * len(items) if not any(boxes) else boxes
+        opened = await asyncio.to_thread(self._open, items, told) if any(told) else [None] * len(items)
+        submissions = [
+            Submission(item, source, disclosure=disclosure if isinstance(disclosure, Disclosure) else None)
+            for item, disclosure in zip(items, opened, strict=True)
+            if isinstance(item, Envelope)
+        ]
         decided = iter(await self._writer.submit(submissions))
         outcomes: list[Outcome] = [next(decided) if isinstance(item, Envelope) else item for item in items]
         held = {outcome.index: outcome for outcome in outcomes if isinstance(outcome, Held)}
         receipts = await self._receipts_for(list(held), self._wait_s)
-        return [_result(outcome, receipts) for outcome in outcomes]
+        return [
+            Undisclosed(_result(outcome, receipts), disclosure)
+            if isinstance(disclosure, Refused)
+            else _result(outcome, receipts)
+            for outcome, disclosure in zip(outcomes, opened, strict=True)
+        ]
+
+    def _open(self, items: Sequence[Envelope | Refused], boxes: Sequence[bytes]) -> list[Disclosure | Refused | None]:
+        """Open what came beside each item: a disclosure that opens it, why there is none, None where none came."""
+        return [
+            self._open_one(item, box) if box and isinstance(item, Envelope) else None
+            for item, box in zip(items, boxes, strict=True)
+        ]
+
+    def _open_one(self, item: Envelope, box: bytes) -> Disclosure | Refused:
+        if self._vault is None:
+            return Refused(
+                "disclosure-no-key",
+                "the treaty names no disclosure key of this verifier",
+                fix="disclose to the verifiers that have one",
+            )
+        try:
+            return self._vault.open(box, item.payload)
+        except BrakelineError as error:
+            return Refused(error.code, error.message, error.expected, error.found, error.fix)
 
     async def receipt(self, query: ReceiptQuery) -> bytes | Pending | NotYet:
         """Return a fresh receipt of a statement this log holds."""
@@ -114,7 +153,7 @@ class VerifierDesk:
         return dict(zip(covered, await asyncio.to_thread(self._receipts, covered, current), strict=True))
 
 
-def _result(outcome: Outcome, receipts: dict[int, bytes]) -> Result:
+def _result(outcome: Outcome, receipts: dict[int, bytes]) -> wire.Outcome:
     if isinstance(outcome, Held):
         return receipts.get(outcome.index) or Pending(outcome.digest)
     return outcome

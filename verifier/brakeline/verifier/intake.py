@@ -14,6 +14,7 @@ from typing import TypeAlias
 from brakeline.ledger.entry import MAX_ENTRY, Kind
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import Admitted, NotYet, Refused, admit
+from brakeline.treaty.disclosure import Disclosure
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.register import Register
@@ -36,11 +37,13 @@ class Submission:
     Attributes:
         source: the entry's source field (a client's name, or a peer's origin and index).
         from_peer: it stands in a peer's log, where the child cap does not apply.
+        disclosure: what opens it, held against its commitments, where the client sent that.
     """
 
     envelope: Envelope
     source: bytes
     from_peer: bool = False
+    disclosure: Disclosure | None = None
 
 
 @dataclass(frozen=True, slots=True)

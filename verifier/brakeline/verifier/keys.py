@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from brakeline.treaty.statements import parse_statement
 from brakeline.treaty.terms import VerifierTerms
 from brakeline.verifier.config import AMENDMENTS, TREATY_NAME, Config
 from brakeline.verifier.errors import ConfigError
+from brakeline.verifier.vault import read_key
+from nacl.public import PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Signers:
-    """Who signs the log's checkpoints and who cosigns as a witness."""
+    """Who signs the log's checkpoints, who cosigns as a witness, what opens disclosures (None: nobody discloses)."""
 
     log: Signer
     witness: Signer
+    disclosure: PrivateKey | None = None
 
 
 def load_terms(directory: Path, config: Config) -> Terms:
@@ -148,4 +152,20 @@ def load_signers(directory: Path, config: Config, own: VerifierTerms, passphrase
                 fix=f"restore {file} from the backup of the key that the treaty names",
             )
         signers.append(signer)
-    return Signers(*signers)
+    return Signers(signers[0], signers[1], _read_disclosure(directory / config.keys.disclosure, own, passphrase))
+
+
+def _read_disclosure(path: Path, own: VerifierTerms, passphrase: bytes | None) -> PrivateKey | None:
+    if own.disclosure_key is None:
+        return None
+    key = read_key(path, passphrase)
+    public = base64.b64encode(bytes(key.public_key)).decode("ascii")
+    if public != own.disclosure_key:
+        raise ConfigError(
+            code="config-key-differs",
+            message="the disclosure key on disk is not the one the treaty names",
+            expected=own.disclosure_key,
+            found=public,
+            fix=f"restore {path.name} from the backup of the key that the treaty names",
+        )
+    return key

@@ -51,6 +51,8 @@ from brakeline.verifier.service import RpcServer
 from brakeline.verifier.state import Judge, LogState, MakeJudge
 from brakeline.verifier.storage import Storage
 from brakeline.verifier.tls import IdentityCheck, certificate_days_left, roles_of, server_credentials
+from brakeline.verifier.vault import FILE as VAULT
+from brakeline.verifier.vault import Vault
 from brakeline.verifier.witness import Witness
 from brakeline.verifier.witness_store import WitnessStore
 
@@ -107,6 +109,7 @@ class VerifierServer:
         self._own = document.verifier(terms.own.name) or terms.own
         self._roles = roles_of(*self._versions())
         self._witness_store = WitnessStore(directory / "witness.sqlite")
+        self._vault = None if signers.disclosure is None else Vault(directory / VAULT, signers.disclosure)
         logs = {verifier.origin: verifier.log_key for verifier in document.verifiers}
         self._witness = Witness(self._witness_store, logs, terms.own.witness_key, signers.witness, now_ms)
         self._guard = ClockGuard(
@@ -209,12 +212,21 @@ class VerifierServer:
         if self._http is not None:
             await self._http.stop()
         self._witness_store.close()
+        if self._vault is not None:
+            self._vault.close()
         if self._storage is not None:
             await asyncio.to_thread(self._storage.close)
 
     def _open_state(self, storage: Storage) -> LogState:
         """Return the log in *storage* with its meaning, not replayed yet."""
-        return LogState(self._terms.document, storage, self._judge, self._guard.stamp)
+        return LogState(
+            self._terms.document,
+            storage,
+            self._judge,
+            self._guard.stamp,
+            self._vault,
+            lambda: Spill(self._directory),
+        )
 
     def _publisher(self, storage: Storage, others: list[HttpWitness]) -> Publisher:
         own = self._terms.own
@@ -333,6 +345,7 @@ class VerifierServer:
             receipts=storage.receipts,
             feed=feed,
             wait_s=self._limits.receipt_wait_ms / 1000,
+            vault=self._vault,
         )
         check = IdentityCheck(tls[2], self._roles, self._now_ms)
         rpc = RpcServer(

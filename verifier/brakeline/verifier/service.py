@@ -34,7 +34,9 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Desk(Protocol):
     """What the service needs of the verifier behind it."""
 
-    async def submit(self, name: str, items: Sequence[Envelope | Refused]) -> list[wire.Result]:
+    async def submit(
+        self, name: str, items: Sequence[Envelope | Refused], boxes: Sequence[bytes] = ()
+    ) -> list[wire.Result]:
         """Take a batch of *name* and answer each item, in order."""
         ...
 
@@ -66,7 +68,7 @@ class VerifierService(pb_grpc.VerifierServicer):
 
     async def SubmitBatch(self, request: pb.SubmitBatchRequest, context: _Context) -> pb.SubmitBatchResponse:
         """Take up to 512 attestations, at most 3 MiB."""
-        results = await self._desk.submit(caller().name, wire.batch_from_proto(request))
+        results = await self._desk.submit(caller().name, wire.batch_from_proto(request), wire.boxes_from_proto(request))
         for result in results:
             self._metrics.results.labels(wire.outcome_of(result)).inc()
         return wire.batch_to_proto(results)

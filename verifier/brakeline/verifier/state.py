@@ -5,8 +5,9 @@ does not replay, or findings that differ from those logged, are found here and n
 repaired in place: after any error it is thrown away and replayed before the next write.
 
 A heartbeat at index i is followed directly by exactly the findings new for the prefix [0, i] and the withdrawals,
-sorted by digest, then the challenges that this heartbeat completes, in the same group commit, so that no crash can part
-them.
+sorted by digest, then the challenges that this heartbeat completes, then the opinions over sealed values that are due,
+in the same group commit, so that no crash can part them. That a disclosure is held stands in the log only after it is
+durable in the vault.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.judge import Past
 from brakeline.treaty.logbody import Heartbeat, parse_heartbeat
+from brakeline.treaty.opinion_log import OpinionLog
 from brakeline.treaty.register import Register
-from brakeline.treaty.replay import statements_again
+from brakeline.treaty.replay import payloads_again
+from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.spotcheck.challenge import Challenger
 from brakeline.treaty.statements import Statement
 from brakeline.verifier.errors import BootError
-from brakeline.verifier.intake import Accepted, Outcome, Submission, admit_batch
+from brakeline.verifier.intake import Accepted, Held, Outcome, Submission, admit_batch
 from brakeline.verifier.loop import Announced, Committed
 from brakeline.verifier.publish import Signed
 from brakeline.verifier.storage import Storage
+from brakeline.verifier.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +72,8 @@ class _Meaning:
     register: Register
     judge: Judge
     challenger: Challenger
-    fresh: list[Statement] = field(default_factory=list[Statement])
+    opinions: OpinionLog
+    fresh: list[tuple[Statement, bytes]] = field(default_factory=list[tuple[Statement, bytes]])
     size: int = 0
     received_at_ms: int = 0
     expected: list[tuple[Kind, bytes]] = field(default_factory=list[tuple[Kind, bytes]])
@@ -84,12 +89,16 @@ class LogState:
         storage: Storage,
         judge: MakeJudge,
         stamp: Callable[[int], int],
+        vault: Vault | None = None,
+        second: Callable[[], Archive] | None = None,
     ) -> None:
         """Keep the log in *storage* under *document*.
 
         *judge* makes a judge. *stamp* gives the instant of an entry that follows one of the instant
-        it is given (Unix ms), never an earlier one, or raises when nothing may be dated now.
+        it is given (Unix ms), never an earlier one, or raises when nothing may be dated now. *vault* keeps what this
+        verifier was told of sealed values; *second* makes the archive of the rules over them, by default memory.
         """
+        self._vault, self._second = vault, second
         self._document = document
         self._storage = storage
         self._judge = judge
@@ -126,6 +135,9 @@ class LogState:
         own: list[tuple[Kind, bytes]] = []
         if heartbeat is not None:
             own = _due(meaning, instant, heartbeat)
+            for kind, body in own:
+                if kind is Kind.OPINION:
+                    meaning.opinions.read(body, instant)
             candidates.append(Candidate(Kind.HEARTBEAT, b"", heartbeat.body))
             candidates += [Candidate(kind, b"", body) for kind, body in own]
             first = meaning.size + 1
@@ -168,14 +180,34 @@ class LogState:
             for item in accepted:
                 self._take(meaning, item, instant, announced)
                 candidates.append(Candidate(item.kind, item.submission.source, item.submission.envelope.to_body()))
+            candidates += self._hold(meaning, batch, decided, instant)
         return outcomes, candidates, announced
+
+    def _hold(
+        self, meaning: _Meaning, batch: Sequence[Submission], decided: Sequence[Outcome], instant: int
+    ) -> list[Candidate]:
+        """Keep the disclosures of what stands in the log, durably, and return the entries that say so."""
+        new = {
+            item.disclosure.statement: item.disclosure
+            for item, outcome in zip(batch, decided, strict=True)
+            if item.disclosure is not None and isinstance(outcome, Held)
+        }
+        bodies = {digest: body for digest in new if (body := meaning.opinions.holding(digest)) is not None}
+        if not bodies or self._vault is None:
+            return []
+        self._vault.keep(new[digest] for digest in bodies)
+        for digest in bodies:
+            meaning.opinions.hold(digest, instant)
+        meaning.size += len(bodies)
+        return [Candidate(Kind.OPINION, b"", body) for body in bodies.values()]
 
     def _take(self, meaning: _Meaning, item: Accepted, instant: int, announced: list[tuple[int, Announced]]) -> None:
         meaning.judge.add(item.index, item.kind, item.statement)
         meaning.challenger.take(item.index, instant, item.statement)
+        meaning.opinions.take(item.statement, instant, item.submission.envelope.payload)
         meaning.size = item.index + 1
         if item.kind is Kind.STATEMENT:
-            meaning.fresh.append(item.statement)
+            meaning.fresh.append((item.statement, item.submission.envelope.payload))
         if item.statement.name in ANNOUNCED:
             announced.append((item.index, item.submission.envelope))
 
@@ -191,11 +223,14 @@ class LogState:
                 Register(self._document),
                 self._judge(self._document, lambda: self._again(meaning)),
                 Challenger(self._document, sequencer.origin),
+                self._opinion_log(sequencer.origin, lambda: self._payloads(meaning)),
             )
             for entry in self._stored(sequencer.size):
                 _replay(meaning, entry)
             if meaning.expected:
                 raise _judgement(meaning.size, _what(meaning), "the end of the log")
+            if meaning.opinions.missing:
+                raise _lost(meaning.opinions.missing)
             self._meaning = meaning
             log.info("log-replayed", size=meaning.size)
         return self._meaning
@@ -207,13 +242,23 @@ class LogState:
 
     def _again(self, meaning: _Meaning) -> Iterator[Statement]:
         """Yield the statements of the prefix once more: those stored, then those of the commit in progress."""
-        yield from statements_again(self._stored(min(meaning.size, self._storage.sequencer.size)))
+        return (statement for statement, _ in self._payloads(meaning))
+
+    def _payloads(self, meaning: _Meaning) -> Iterator[tuple[Statement, bytes]]:
+        """Yield them with their payloads."""
+        yield from payloads_again(self._stored(min(meaning.size, self._storage.sequencer.size)))
         yield from meaning.fresh
+
+    def _opinion_log(self, origin: str, past: Callable[[], Iterator[tuple[Statement, bytes]]]) -> OpinionLog:
+        find = None if self._vault is None else self._vault.find
+        return OpinionLog(self._document, origin, find, None if self._second is None else self._second(), past)
 
 
 def _replay(meaning: _Meaning, entry: Entry) -> None:
     """Take one entry of our own log, checking that we would write it again."""
-    if entry.kind in (Kind.FINDING, Kind.CHALLENGE):
+    if entry.kind is Kind.OPINION:
+        _replay_opinion(meaning, entry)
+    elif entry.kind in (Kind.FINDING, Kind.CHALLENGE):
         if not meaning.expected or meaning.expected.pop(0) != (entry.kind, entry.body):
             raise _judgement(
                 entry.index, "what the log rules give for this prefix", entry.body[:120].decode("ascii", "replace")
@@ -228,6 +273,15 @@ def _replay(meaning: _Meaning, entry: Entry) -> None:
         _replay_statement(meaning, entry)
     meaning.size = entry.index + 1
     meaning.received_at_ms = entry.received_at_ms
+
+
+def _replay_opinion(meaning: _Meaning, entry: Entry) -> None:
+    if meaning.expected and meaning.opinions.reproduces and meaning.expected.pop(0) != (entry.kind, entry.body):
+        raise _judgement(entry.index, "what the log rules give for this prefix", "another opinion")
+    try:
+        meaning.opinions.read(entry.body, entry.received_at_ms)
+    except BrakelineError as error:
+        raise _judgement(entry.index, error.expected, error.found) from None
 
 
 def _replay_statement(meaning: _Meaning, entry: Entry) -> None:
@@ -245,18 +299,31 @@ def _replay_statement(meaning: _Meaning, entry: Entry) -> None:
     meaning.register.record(outcome.statement, entry.index)
     meaning.judge.add(entry.index, entry.kind, outcome.statement)
     meaning.challenger.take(entry.index, entry.received_at_ms, outcome.statement)
+    meaning.opinions.take(outcome.statement, entry.received_at_ms, envelope.payload)
     if outcome.statement.name in ANNOUNCED:
         meaning.announced.append((entry.index, envelope))
 
 
 def _due(meaning: _Meaning, at_ms: int, heartbeat: Heartbeat) -> list[tuple[Kind, bytes]]:
-    """Return what must follow *heartbeat*: findings, then challenges."""
-    findings = [(Kind.FINDING, body) for body in meaning.judge.heartbeat()]
-    return findings + [(Kind.CHALLENGE, body) for body in meaning.challenger.heartbeat(at_ms, heartbeat)]
+    """Return what must follow *heartbeat*: findings, then challenges, then opinions."""
+    findings = meaning.judge.heartbeat()
+    due = [(Kind.FINDING, body) for body in findings]
+    due += [(Kind.CHALLENGE, body) for body in meaning.challenger.heartbeat(at_ms, heartbeat)]
+    return due + [(Kind.OPINION, body) for body in meaning.opinions.heartbeat(at_ms, findings)]
 
 
 def _what(meaning: _Meaning) -> str:
     return f"a {meaning.expected[0][0].name.lower()}"
+
+
+def _lost(missing: Sequence[str]) -> BrakelineError:
+    return BootError(
+        code="boot-disclosures-missing",
+        message=f"the vault lacks {len(missing)} disclosures that this log says it holds, the first of {missing[0]}",
+        expected="disclosures.sqlite as it was when the log was written",
+        found="one that lacks them",
+        fix="restore it from the backup, or let the sites send these disclosures again; do not sign without them",
+    )
 
 
 def _judgement(index: int, expected: str, found: str) -> BrakelineError:

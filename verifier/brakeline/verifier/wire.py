@@ -38,8 +38,20 @@ class Pending:
     digest: str
 
 
-Result: TypeAlias = bytes | Pending | NotYet | Refused
+Outcome: TypeAlias = bytes | Pending | NotYet | Refused
 """What became of one attestation; bytes are a receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undisclosed:
+    """An outcome, and why the disclosure that came with the attestation is not held."""
+
+    outcome: Outcome
+    problem: Refused
+
+
+Result: TypeAlias = Outcome | Undisclosed
+"""What became of one attestation, and of its disclosure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,11 @@ def _envelope(item: pb.Attestation) -> Envelope | Refused:
         return Refused(error.code, error.message, error.expected, error.found, error.fix)
 
 
+def boxes_from_proto(request: pb.SubmitBatchRequest) -> list[bytes]:
+    """Return the sealed boxes that came with the attestations of a batch, empty where none did."""
+    return [item.disclosure for item in request.attestations]
+
+
 def batch_to_proto(results: Iterable[Result]) -> pb.SubmitBatchResponse:
     """Return the answer to a batch, in the order of the request."""
     return pb.SubmitBatchResponse(results=[_result(item) for item in results])
@@ -103,6 +120,10 @@ def _result(item: Result) -> pb.SubmitResult:
             return pb.SubmitResult(not_yet=_problem(item))
         case Refused():
             return pb.SubmitResult(refused=_problem(item))
+        case Undisclosed():
+            result = _result(item.outcome)
+            result.disclosure.CopyFrom(_problem(item.problem))
+            return result
 
 
 def outcome_of(item: Result) -> str:
@@ -116,6 +137,8 @@ def outcome_of(item: Result) -> str:
             return "not_yet"
         case Refused():
             return "refused"
+        case Undisclosed():
+            return outcome_of(item.outcome)
 
 
 def _problem(item: NotYet | Refused) -> pb.Problem:

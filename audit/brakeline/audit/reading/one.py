@@ -20,6 +20,7 @@ from brakeline.ledger.note import parse as parse_note
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.opinion_log import Disclosures
 from brakeline.treaty.replay import LogReplay
 
 Progress = Callable[[str, int, int], None]
@@ -34,6 +35,8 @@ class Reading:
         processes: how many, this one included; 0 lets the length of the logs decide.
         states: a folder of states to go on from, and to keep states in; None keeps none.
         save_every: entries between two saves.
+        disclosures: opens sealed statements, so that opinions are reproduced. With them no state is kept, or gone on from:
+            what is disclosed is in no cache.
         since: origin -> the checkpoint up to which the auditor checked the log before, as it was kept.
     """
 
@@ -41,6 +44,7 @@ class Reading:
     states: Path | None = None
     save_every: int = SAVE_EVERY
     since: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    disclosures: Disclosures | None = None
 
     def workers(self, entries: int) -> int:
         """Return how many processes verify signatures beside this one, for a log of so many *entries*."""
@@ -124,12 +128,20 @@ class OneLog:
 
     def _begin(self, reader: LogReader) -> tuple[States | None, State]:
         states = known = None
-        if self._how.states is not None:
+        disclosures = self._how.disclosures
+        if self._how.states is not None and disclosures is None:
             states = States(self._how.states, self._document, paranoid=self._paranoid, every=self._how.save_every)
             known = states.load(reader)
         if known is None:
             archive = Spill()
-            replay = LogReplay(self._document, reader.checkpoint.origin, reader.root_at, archive=archive)
+            replay = LogReplay(
+                self._document,
+                reader.checkpoint.origin,
+                reader.root_at,
+                archive=archive,
+                disclosures=disclosures,
+                second=None if disclosures is None else Spill(),
+            )
             known = State(replay, archive)
         return states, known
 

@@ -79,7 +79,6 @@ class Board:
         self._standing: dict[Hashable, Finding] = {}
         self._changed: dict[Hashable, Finding | None] = {}
         self._unknown: Counter[Unverifiable] = Counter()
-        self.counting = True
 
     def put(self, key: Hashable, finding: Finding | None, books: str = "") -> None:
         """Let *finding* stand under *key*, or nothing; *books* is the one usage statement that it is about, if so."""
@@ -108,7 +107,7 @@ class Board:
 
     def unknown(self, rule: str, about: str, why: str, by: int = 1) -> None:
         """Count *by* more things of *about* that *rule* could not judge; of no one period only, while it is muted."""
-        if by and self.counting and (not self.muted or rule in PERIODLESS):
+        if by and (not self.muted or rule in PERIODLESS):
             self._unknown[Unverifiable(rule, about, why)] += by
 
     def unverifiable(self) -> dict[Unverifiable, int]:
