@@ -87,7 +87,7 @@ def test_the_treaty_stands_at_entry_0_and_there_only() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [(Kind.OPINION, "replay-kind"), (Kind.CHALLENGE, "replay-challenge"), (Kind.QUERY, "replay-kind")],
+    [(Kind.OPINION, "opinion-schema"), (Kind.CHALLENGE, "replay-challenge"), (Kind.QUERY, "replay-kind")],
 )
 def test_a_kind_that_no_rule_in_force_writes(kind: Kind, code: str) -> None:
     world = worlds.honest()
