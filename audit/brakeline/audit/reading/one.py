@@ -35,8 +35,8 @@ class Reading:
         processes: how many, this one included; 0 lets the length of the logs decide.
         states: a folder of states to go on from, and to keep states in; None keeps none.
         save_every: entries between two saves.
-        disclosures: opens sealed statements, so that opinions are reproduced. With them no state is kept, or gone on from:
-            what is disclosed is in no cache.
+        disclosures: opens sealed statements, so that opinions are reproduced; with them no state is kept or used, since
+            what is disclosed belongs in no cache.
         since: origin -> the checkpoint up to which the auditor checked the log before, as it was kept.
     """
 
