@@ -85,8 +85,8 @@ def test_the_json_is_restricted_and_complete(flags: tuple[bool, ...]) -> None:
     assert canonical(value)
     assert value["format"] == "brakeline-audit/v1"
     assert set(value) == {
-        "format", "pin", "treaty", "as_of", "logs", "findings", "unchecked", "problems", "levels", "docket",
-        "exit", "reasons",
+        "format", "pin", "treaty", "as_of", "logs", "findings", "findings_digest", "unchecked", "problems", "levels",
+        "docket", "exit", "reasons",
     }  # fmt: skip
     assert json.loads(json.dumps(value)) == value
 

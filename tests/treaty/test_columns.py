@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from brakeline.treaty.rules import columns
-from brakeline.treaty.rules.columns import SPAN, Column, Columns, MemoryArchive
+from brakeline.treaty.rules.columns import GROUP, SPAN, Column, Columns, MemoryArchive
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +24,7 @@ def test_columns_are_dictionaries(steps: list[tuple[str, int, int]]) -> None:
     archive = CountingArchive()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "OPEN", 2)  # of four columns, two at most stay open
+        patch.setattr(columns, "GROUP", 2)
         made: Columns = Columns(archive)
         four: list[Column[tuple[int, str]]] = [made.new() for _ in range(4)]
         model: list[dict[int, tuple[int, str]]] = [{} for _ in four]
@@ -52,3 +53,17 @@ def test_a_value_may_be_put_while_its_column_is_read() -> None:
     for period, value in column.since(5):
         column.put(period, value + 1)
     assert [value for _, value in column.since(0)] == [*range(5), *range(6, 3 * SPAN + 1)]
+
+
+def test_few_handles_are_kept_however_long_the_column() -> None:
+    archive = CountingArchive()
+    column: Column[int] = Columns(archive).new()
+    periods = 40 * GROUP * SPAN
+    for period in range(periods):
+        column.put(period, period)
+    assert archive.held() <= 40 + 2 * GROUP
+    assert column.get(5) == 5
+    column.put(5, -5)
+    column.put(periods, 0)
+    assert [column.get(period) for period in (4, 5, 6, periods - 1)] == [4, -5, 6, periods - 1]
+    assert archive.held() <= 40 + 2 * GROUP

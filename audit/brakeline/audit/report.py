@@ -18,6 +18,7 @@ can alter a copy, only the holder of the log's key can sign a checkpoint over by
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -311,6 +312,14 @@ class AuditReport:
         """The exit code, by the precedence of the module's table."""
         return next(iter(self.reasons()), Exit.REPRODUCED)
 
+    @property
+    def findings_digest(self) -> str:
+        """SHA-256 (lowercase hex) over the digests of all standing findings, sorted, each with a newline: two audits
+        that found the same have the same, whoever ran them on whatever machine.
+        """
+        digests = sorted(item.digest for item in self.findings)
+        return hashlib.sha256("".join(f"{digest}\n" for digest in digests).encode()).hexdigest()
+
     def to_json(self) -> JsonObject:
         """Return the JSON object of docs/spec/report.md; restricted JSON, stable within ``brakeline-audit/v1``."""
         reasons: JsonObject = {str(int(code)): _strings(texts) for code, texts in self.reasons().items()}
@@ -320,6 +329,7 @@ class AuditReport:
             "treaty": {"name": self.treaty[0], "version": self.treaty[1]},
             "logs": [log.to_json() for log in self.logs],
             "findings": [item.to_json() for item in self.findings],
+            "findings_digest": self.findings_digest,
             "unchecked": [problem.to_json() for problem in self.unchecked],
             "problems": [problem.to_json() for problem in self.problems],
             "levels": [level.to_json() for level in self.levels],

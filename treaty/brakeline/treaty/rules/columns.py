@@ -3,7 +3,8 @@
 What it is: the container in which rules keep what they must remember of the past (figures by period, digests to cite).
 A rule must answer for the *set* of statements, so it may never forget a period: somebody may still sign a second
 version of it. But old periods are hardly ever looked at again. A column keeps the stretch of periods that it wrote
-last as a dictionary; older stretches are packed and handed to an :class:`Archive`. So memory holds what is live, the
+last as a dictionary; older stretches are packed and handed to an :class:`Archive`, and put together there when there
+are many, so that memory holds few handles. So memory holds what is live, the
 archive holds the past, and reading it back is exact. What it is not: a database. Nothing outlives the judge that made
 it, and nothing here knows what the values mean.
 
@@ -17,13 +18,16 @@ from __future__ import annotations
 
 import marshal
 import zlib
-from bisect import bisect_left, insort
+from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 SPAN = 64
 """Periods of a stretch."""
+GROUP = 16
+"""Stretches kept under one handle once they are old, each packed by itself: a year of hours has nine such groups."""
 OPEN = 16384
 """Columns that keep a stretch unpacked; beyond them the one that was written longest ago is packed. A site has some
 thirty columns and writes them all every period, so that with fewer all would be packed and unpacked every time."""
@@ -105,7 +109,7 @@ class Columns:
 class Column(Generic[V]):
     """Values by period, in any order of arrival. Periods are 0 or more; values are made of int, str, bytes, tuple."""
 
-    __slots__ = ("_changed", "_columns", "_hot", "_number", "_numbers", "_packed")
+    __slots__ = ("_changed", "_columns", "_groups", "_hot", "_number", "_numbers", "_packed")
 
     def __init__(self, columns: Columns) -> None:
         """Start empty; made by :meth:`Columns.new`."""
@@ -113,8 +117,9 @@ class Column(Generic[V]):
         self._hot: dict[int, V] = {}
         self._number = -1
         self._changed = False
-        self._numbers: list[int] = []
-        self._packed: dict[int, int] = {}
+        self._numbers: array[int] = array("L")
+        self._packed: dict[int, int] = {}  # stretch -> handle, of the newest few
+        self._groups: dict[int, int] = {}  # stretch // GROUP -> handle, of all others
 
     def get(self, period: int) -> V | None:
         """Return the value of *period*, None when it has none."""
@@ -147,21 +152,55 @@ class Column(Generic[V]):
     def pack(self) -> None:
         """Hand the open stretch to the archive."""
         if self._changed:
+            packed, archive = zlib.compress(marshal.dumps(self._hot), 1), self._columns.archive
             known = self._packed.pop(self._number, None)
             if known is not None:
-                self._columns.archive.drop(known)
-            self._packed[self._number] = self._columns.archive.put(zlib.compress(marshal.dumps(self._hot), 1))
+                archive.drop(known)
+            group = self._group(self._number // GROUP)
+            if self._number in group:
+                self._put_group(self._number // GROUP, {**group, self._number: packed})
+            else:
+                self._packed[self._number] = archive.put(packed)
+                if len(self._packed) > GROUP:
+                    self._gather()
         self._hot, self._number, self._changed = {}, -1, False
+
+    def _gather(self) -> None:
+        """Put together the packed stretches of every group but the newest."""
+        archive, newest = self._columns.archive, max(self._packed) // GROUP
+        old: dict[int, dict[int, int]] = {}
+        for number, handle in self._packed.items():
+            if number // GROUP != newest:
+                old.setdefault(number // GROUP, {})[number] = handle
+        for place, handles in old.items():
+            fresh = {number: archive.get(handle) for number, handle in handles.items()}
+            self._put_group(place, {**self._group(place), **fresh})
+            for number, handle in handles.items():
+                archive.drop(handle)
+                del self._packed[number]
+
+    def _group(self, place: int) -> dict[int, bytes]:
+        """Return stretch -> packed form of an old group; nothing for one that there is not."""
+        handle = self._groups.get(place)
+        if handle is None:
+            return {}
+        # our own bytes, made by this process: nothing that anybody sent is unmarshalled
+        return cast("dict[int, bytes]", marshal.loads(self._columns.archive.get(handle)))  # noqa: S302
+
+    def _put_group(self, place: int, group: dict[int, bytes]) -> None:
+        known = self._groups.get(place)
+        if known is not None:
+            self._columns.archive.drop(known)
+        self._groups[place] = self._columns.archive.put(marshal.dumps(group))
 
     def _stretch(self, number: int) -> dict[int, V]:
         """Return a stretch to read: the open one itself, or what its packed form unpacks to."""
         if number == self._number:
             return self._hot
         handle = self._packed.get(number)
-        if handle is None:
-            return {}
-        # our own bytes, made by this process: nothing that anybody sent is unmarshalled
-        return cast("dict[int, V]", marshal.loads(zlib.decompress(self._columns.archive.get(handle))))  # noqa: S302
+        packed = self._group(number // GROUP).get(number) if handle is None else self._columns.archive.get(handle)
+        # as above
+        return {} if packed is None else cast("dict[int, V]", marshal.loads(zlib.decompress(packed)))  # noqa: S302
 
     def _open(self, number: int) -> dict[int, V]:
         """Return the stretch *number* to write."""
@@ -171,7 +210,7 @@ class Column(Generic[V]):
             self._hot, self._number = stretch, number
             place = bisect_left(self._numbers, number)
             if place == len(self._numbers) or self._numbers[place] != number:
-                insort(self._numbers, number)
+                self._numbers.insert(place, number)
         self._changed = True
         self._columns.opened(self)
         return self._hot
