@@ -192,6 +192,23 @@ def dated(by_ms: int) -> Callable[[Path], Case]:
     return make
 
 
+def dated_unseen(root: Path) -> Case:
+    """A log that no witness cosigns dates its heartbeats back; the peers' checkpoints in them are cosigned later."""
+    world = worlds.honest()
+    liar, honest_time = world.logs[1], world.now_ms
+    liar.witnesses = ()
+    for _ in range(6):
+        honest_time += worlds.BEAT
+        world.now_ms = honest_time
+        for log in world.logs[:1] + world.logs[2:]:
+            world._heartbeat(log)
+            log.publish(honest_time)
+        world.now_ms = max(honest_time - 10_000, liar.entries[-1].received_at_ms)
+        world._heartbeat(liar)
+        liar.publish(honest_time)
+    return case(world, root, "backdating", liar)
+
+
 def dishonouring(root: Path) -> Case:
     """A log gives a receipt, and then shows a history without the entry."""
     world, (site, _) = worlds._begin(None)
@@ -224,6 +241,7 @@ MISDEEDS: dict[str, Callable[[Path], Case]] = {
     "omission": omitting,
     "backdating, early": dated(-10_000),
     "backdating, late": dated(10_000),
+    "backdating, by peers' checkpoints": dated_unseen,
     "dishonoured receipt": dishonouring,
     "equivocation": equivocating,
 }

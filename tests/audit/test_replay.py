@@ -15,6 +15,7 @@ from brakeline.ledger import ed25519, reader
 from brakeline.ledger.checkpoint import add_signatures, cosign
 from brakeline.ledger.entry import Kind
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.policy import Policy, quorum_policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -443,3 +444,32 @@ def test_an_address_that_dies_before_logs_are_compared_leaves_a_report_that_says
     assert [log.state for log in report.logs] == [LogState.REPRODUCED] * 2
     assert codes(report) - codes(whole) == {"log-not-compared"}
     assert world.logs[0].name in report.unchecked[0].message
+
+
+def test_an_auditors_own_policy_is_judged_beside_the_treatys(tmp_path: Path) -> None:
+    world = worlds.honest()
+    paths = [str(path) for path in world.export(tmp_path / "logs")]
+    words = ["replay", *paths, "--treaty", str(world.write_treaty(tmp_path / "t.json")), "--pin", world.pin]
+    names = [log.name for log in world.logs]
+    file = tmp_path / "policy"
+
+    def told(policy: Policy) -> tuple[int, list[str]]:
+        file.write_text(policy.render())
+        answer = CliRunner().invoke(app, [*words, "--policy", str(file), "--format", "json"])
+        return answer.exit_code, [item["code"] for item in json.loads(answer.stdout)["unchecked"]]
+
+    witnesses = [cast.vkey(name, "witness") for name in names]
+    assert told(quorum_policy([], witnesses, 4)) == (0, [])
+    stranger = cast.vkey("observer.example", "witness")
+    assert told(quorum_policy([], [*witnesses, stranger], 5)) == (4, ["policy-missing"] * 4)
+    assert told(quorum_policy([cast.vkey(names[0], "log")], witnesses, 4)) == (4, ["policy-missing"] * 3)
+    text = file.read_text()
+    for wrong, code in ((text + "quorum none\n", "policy-duplicate"), ("\xff", "policy-malformed")):
+        file.write_text(wrong)
+        answer = CliRunner().invoke(app, [*words, "--policy", str(file)])
+        assert isinstance(answer.exception, BrakelineError)
+        assert answer.exception.code == code
+    file.write_bytes(b"\xff")
+    answer = CliRunner().invoke(app, [*words, "--policy", str(file)])
+    assert isinstance(answer.exception, BrakelineError)
+    assert answer.exception.code == "policy-unreadable"

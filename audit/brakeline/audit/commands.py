@@ -86,6 +86,9 @@ def replay(
         list[Path] | None, typer.Option(help="A checkpoint that you kept: signatures up to it were checked before.")
     ] = None,
     processes: Annotated[int, typer.Option(min=0, max=64, help="Processes; 0: as the logs' length asks for.")] = 0,
+    policy: Annotated[
+        Path | None, typer.Option(help="Your own witness policy (C2SP tlog-policy), judged beside the treaty's.")
+    ] = None,
     progress: Annotated[
         bool | None, typer.Option(help="Say how far it is; by default when somebody watches.", show_default=False)
     ] = None,
@@ -99,6 +102,7 @@ def replay(
     Exit codes: 0 reproduced, nothing found, nothing open; 1 findings; 2 a verifier's misconduct; 3 unreadable input;
     4 reproduced, but something could not be checked, is missing or is stale. Where several apply: 3 before 2, 1, 4.
     """
+    from brakeline.audit.copies import read_policy
     from brakeline.audit.opinions import disclosures_in
     from brakeline.audit.pinned import load_pinned
     from brakeline.audit.reading.one import Reading, read_kept
@@ -107,6 +111,7 @@ def replay(
     from brakeline.ledger import collector
 
     collector.settle()
+    own = None if policy is None else read_policy(policy)
     kept = read_kept(since, load_pinned(treaty, pin.lower())) if since else {}
     as_of_ms = None if as_of is None else parse_instant(as_of)
     opened = None if disclosures is None else disclosures_in(disclosures)
@@ -136,6 +141,7 @@ def replay(
         tell=look_at,
         progress=Pace(sys.stderr) if progress or (progress is None and sys.stderr.isatty()) else None,
         how=Reading(processes=processes, states=state, since=kept, disclosures=opened),
+        policy=own,
     )
     if html is not None:
         _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))

@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from brakeline.audit.report import LogReport, LogState, Problem
+from brakeline.ledger.checkpoint import cosigned_at
 from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import BrakelineError, DivergenceError, SourceError
+from brakeline.ledger.policy import MAX_POLICY, Policy
+from brakeline.ledger.policy import parse as parse_policy
 from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import Source, read_checkpoint
 from brakeline.treaty.document import TreatyDocument
@@ -102,6 +106,45 @@ def quorum_gap(copy: Copy, document: TreatyDocument) -> Problem | None:
         ", ".join(sorted(copy.report.cosigned)) or "none",
         "fetch the log again; without the quorum this may be one of two histories",
     )
+
+
+def policy_gap(copy: Copy, policy: Policy) -> Problem | None:
+    """Return the problem of a checkpoint that does not satisfy a *policy* of the auditor's own, else None.
+
+    The policy's witnesses need not be the treaty's. Where it names logs, it speaks of those only.
+    """
+    reader, origin = copy.reader, copy.report.origin
+    if reader is None:
+        return None
+    cosigned = cosigned_at(reader.note, policy.witnesses.values())
+    named = not policy.logs or reader.log_key in policy.logs
+    if named and policy.satisfied(cosigned):
+        return None
+    return Problem(
+        "policy-missing",
+        f"the checkpoint of {origin} does not satisfy the auditor's own policy",
+        f"the quorum {policy.quorum}" if named else "a log that the policy names",
+        ", ".join(sorted(key.name for key in cosigned)) or "no cosignature of its witnesses",
+        "fetch the log again, or ask those witnesses; the treaty's own quorum is judged apart (quorum-missing)",
+    )
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the witness policy (C2SP tlog-policy) in *path*.
+
+    Raises:
+        PolicyError: ``policy-*``. BrakelineError: ``policy-unreadable``.
+    """
+    try:
+        text = path.read_bytes()[: MAX_POLICY + 1].decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrakelineError(
+            code="policy-unreadable",
+            message=f"the policy {path} cannot be read",
+            expected="a text file (C2SP tlog-policy)",
+            found=str(error)[:120],
+        ) from None
+    return parse_policy(text)
 
 
 def read_copy(

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, quorum_gap
+from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, policy_gap, quorum_gap
 from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, fork_of_note, make_bundle
 from brakeline.audit.look import Look
@@ -27,6 +27,7 @@ from brakeline.audit.receipts import ReceiptsRead, read_receipts
 from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Level, LogReport, LogState, Problem
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.policy import Policy
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import opened
 from brakeline.treaty.docket import Item
@@ -51,6 +52,7 @@ def audit_sources(
     evidence: list[Bundle] | None = None,
     tell: Callable[[Look], None] | None = None,
     how: Reading = READ_ANEW,
+    policy: Policy | None = None,
 ) -> AuditReport:
     """Audit the logs at *sources* (directories or http(s) addresses) under the treaty file *treaty* with digest *pin*.
 
@@ -65,6 +67,7 @@ def audit_sources(
         evidence: what stands alone about misconduct is appended here, one bundle a misdeed.
         tell: is given the material of the report while the copies are still open.
         how: processes, a folder of states to go on from, checkpoints that were kept.
+        policy: the auditor's own witness policy, beside the treaty's.
 
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
@@ -75,7 +78,7 @@ def audit_sources(
     with ExitStack() as stack:
         copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress, how=how)
         given = None if receipts is None else read_receipts(receipts, copies, document)
-        report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given)
+        report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given, policy=policy)
         if evidence is not None:
             lost = [*_forks(copies, document, how, evidence)]
             evidence += given.bundles if given is not None else ()
@@ -138,6 +141,7 @@ def weigh(
     *,
     as_of_ms: int | None = None,
     receipts: ReceiptsRead | None = None,
+    policy: Policy | None = None,
 ) -> tuple[AuditReport, tuple[Finding, ...]]:
     """Judge *copies* together: the report, and the findings in it as the rules gave them.
 
@@ -152,8 +156,8 @@ def weigh(
         if item.facts is not None:
             stale = stale_ms(document, item.facts.newest_ms, instant)
             item.copy.report = replace(item.copy.report, stale_ms=stale)
-        gap = quorum_gap(item.copy, document)
-        gaps += [gap] if gap is not None else []
+        found = quorum_gap(item.copy, document), None if policy is None else policy_gap(item.copy, policy)
+        gaps += [gap for gap in found if gap is not None]
     judged, gone = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
     gaps += gone
     gaps += receipts.open if receipts is not None else ()

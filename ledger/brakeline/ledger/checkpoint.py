@@ -130,6 +130,27 @@ def verify_cosignature(text: str, item: NoteSignature, witness: VKey) -> int:
     return timestamp
 
 
+def cosigned_at(data: bytes, witnesses: Iterable[VKey], *, believed: bool = False) -> dict[VKey, int]:
+    """Return when each of *witnesses* cosigned the note *data* (POSIX seconds, its latest): by signatures that verify.
+
+    A signature that does not verify counts as absent; *believed* takes every time as it is claimed, without looking.
+    """
+    parsed = note.parse(data)
+    known = {(key.name, key.id): key for key in witnesses if key.type == TYPE_WITNESS}
+    found: dict[VKey, int] = {}
+    for item in parsed.signatures:
+        witness = known.get((item.name, item.id))
+        if witness is None:
+            continue
+        try:
+            told = int.from_bytes(item.signature[:8], "big")
+            timestamp = told if believed else verify_cosignature(parsed.text, item, witness)
+        except NoteError:
+            continue
+        found[witness] = max(timestamp, found.get(witness, 0))
+    return found
+
+
 def add_signatures(data: bytes, signatures: Iterable[NoteSignature]) -> bytes:
     """Return the note *data* with further signature lines; lines it has already are not repeated."""
     parsed = note.parse(data)

@@ -50,6 +50,7 @@ class LogReader:
         """
         self.source = source
         self.note = read_checkpoint(source) if note is None else note
+        self.log_key = log_key
         self.opened: OpenCheckpoint = open_checkpoint(self.note, log_key, witnesses)
         self._tiles: OrderedDict[TileRef, list[bytes]] = OrderedDict()
         self._edge: dict[TileRef, list[bytes]] | None = None

@@ -24,7 +24,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from brakeline.ledger import ed25519
-from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
+from brakeline.ledger.checkpoint import Checkpoint, cosigned_at, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, Outcome, Verify, admit, check_treaty_statement
@@ -398,6 +398,7 @@ class LogReplay:
                 continue
             checkpoint = open_checkpoint(item.checkpoint.encode(), peer.log_key).checkpoint
             self._notes[item.origin] = item.checkpoint
+            self._check_peers_times(item.checkpoint.encode(), entry)
             claim = Claim(item.origin, checkpoint.size, checkpoint.root)
             self.facts.claims.setdefault(claim, Seen(entry.index, entry.received_at_ms))
         self._expected = self._judge.heartbeat()
@@ -425,6 +426,22 @@ class LogReplay:
                 f"{checkpoint.root.hex()}, signed by this log: two histories",
             )
         self._own = checkpoint
+
+    def _check_peers_times(self, note: bytes, heartbeat: Entry) -> None:
+        """Hold a heartbeat against the cosignatures on a peer's checkpoint that it embeds: it came after them.
+
+        Hardly any contradicts, so times are looked at first, and signatures only where the times would convict.
+        """
+        document = self._succession.last(self._document.grid.period_of(InstantMs(heartbeat.received_at_ms)))
+        liars, skew = document.quorum.liars, document.deadlines.skew_ms.value
+        witnesses = [item.witness_key for item in self._verifiers.values()]
+        for believed in (True, False):
+            bounds = bracket(cosigned_at(note, witnesses, believed=believed).values(), liars, skew)
+            if bounds is None or heartbeat.received_at_ms >= bounds.no_earlier_ms:
+                return
+            if not believed and self.facts.out_of_time is None:
+                at, limit = heartbeat.received_at_ms, bounds.no_earlier_ms
+                self.facts.out_of_time = OutOfTime(heartbeat.index, at, limit, heartbeat.index)
 
     def _check_time(self, cosignatures: Mapping[VKey, int], size: int, heartbeat: Entry) -> None:
         """Hold the log's clock against its witnesses' (:mod:`brakeline.treaty.bracket`)."""

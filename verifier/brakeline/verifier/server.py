@@ -25,12 +25,12 @@ from urllib.parse import urlsplit
 
 import structlog
 from brakeline.ledger import collector
-from brakeline.ledger.checkpoint import open_checkpoint
+from brakeline.ledger.checkpoint import cosigned_at, open_checkpoint
 from brakeline.ledger.entry import client_source
 from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.judge import LogJudge, Past
-from brakeline.treaty.logbody import Heartbeat
+from brakeline.treaty.logbody import Heartbeat, Mirrored
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.statements import parse_statement
 from brakeline.treaty.succession import Succession
@@ -259,7 +259,7 @@ class VerifierServer:
         peers: Peers
 
         def heartbeat() -> Heartbeat:
-            return Heartbeat(checkpoint=self._to_embed(), mirrored=peers.mirrored())
+            return Heartbeat(checkpoint=self._to_embed(), mirrored=tuple(filter(self._agrees, peers.mirrored())))
 
         def committed(result: Committed) -> None:
             publisher.offer(result.signed)
@@ -325,6 +325,14 @@ class VerifierServer:
             if self._guard.agrees(times, current.newest_ms):
                 self._embedded = current.note.decode("utf-8")
         return self._embedded
+
+    def _agrees(self, item: Mirrored) -> bool:
+        """Say whether a peer's checkpoint may stand in a heartbeat of now; one cosigned later, by our clock, waits."""
+        witnesses = [verifier.witness_key for verifier in self._document.verifiers]
+        times = cosigned_at(item.checkpoint.encode(), witnesses, believed=True)
+        if self._guard.agrees(times.values(), 0):
+            return True
+        return self._guard.agrees(cosigned_at(item.checkpoint.encode(), witnesses).values(), 0)
 
     def _trouble(self) -> str:
         """Why no statements are taken now, for ``/healthz``."""

@@ -97,7 +97,8 @@ class Backdating(_Bundle):
 
     Attributes:
         receipt: of the entry. Either it is the newest below the checkpoint, dated later than f + 1 witnesses had seen
-            that; or it is a heartbeat that embeds cosignatures, dated earlier than all but f of them.
+            that; or it is a heartbeat that embeds cosignatures, on its own log's checkpoint or a peer's, dated earlier
+            than all but f of them.
     """
 
     act: Literal["backdating"] = "backdating"

@@ -10,7 +10,7 @@ No network: given a directory as the log, this opens no socket. Each act's arith
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from brakeline.audit.copies import Copy, open_copy, read_copy
@@ -25,7 +25,7 @@ from brakeline.audit.evidence.bundle import (
     Omission,
 )
 from brakeline.audit.report import LogState, Problem
-from brakeline.ledger.checkpoint import Checkpoint, OpenCheckpoint, open_checkpoint
+from brakeline.ledger.checkpoint import Checkpoint, OpenCheckpoint, cosigned_at, open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError, ProofError
 from brakeline.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -191,13 +191,23 @@ def _backdating(bundle: Backdating, document: TreatyDocument) -> Proven:
     newest = entry.index == stated.checkpoint.size - 1
     if bounds is not None and newest and entry.received_at_ms > bounds.no_later_ms:
         return _dated(bundle.about, entry, f"f + 1 witnesses had cosigned it by {bounds.no_later_ms} ms, skew included")
-    if entry.kind is Kind.HEARTBEAT and (note := parse_heartbeat(entry.body).checkpoint) is not None:
-        embedded = open_checkpoint(note.encode(), verifier.log_key, witnesses).cosignatures
-        bounds = bracket(embedded.values(), liars, skew)
+    for embedded in _embedded_times(entry, document):
+        bounds = bracket(embedded, liars, skew)
         if bounds is not None and entry.received_at_ms < bounds.no_earlier_ms:
             why = f"it embeds cosignatures made no earlier than {bounds.no_earlier_ms} ms, skew included"
             return _dated(bundle.about, entry, why)
     raise _nothing("a time outside what the cosignatures allow", f"entry {entry.index} at {entry.received_at_ms} ms")
+
+
+def _embedded_times(entry: Entry, document: TreatyDocument) -> Iterator[Collection[int]]:
+    """Yield, for each checkpoint of a log of the treaty that a heartbeat embeds, when witnesses cosigned it (s)."""
+    if entry.kind is not Kind.HEARTBEAT:
+        return
+    witnesses = [item.witness_key for item in document.verifiers]
+    heartbeat = parse_heartbeat(entry.body)
+    for text in (heartbeat.checkpoint, *(item.checkpoint for item in heartbeat.mirrored)):
+        if text is not None:
+            yield cosigned_at(text.encode(), witnesses).values()
 
 
 def _dated(about: str, entry: Entry, why: str) -> Proven:

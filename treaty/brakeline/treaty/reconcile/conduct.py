@@ -5,8 +5,9 @@ peer's heartbeat (or both). *Misjudging*: an entry under the log's own signed ch
 statement that was not admissible, a finding that does not follow or is left out, a heartbeat that embeds what it must
 not. *Omission*: a statement that stands in a peer's log below a checkpoint which this verifier's heartbeat says it has
 mirrored, and which its own log lacks longer than ``takeover_ms`` after that heartbeat. *Backdating*: an entry whose
-``received_at_ms`` leaves the bracket that the cosignatures on the log's own checkpoints set, by more than ``skew_ms``:
-later than f + 1 witnesses had cosigned it, or, for a heartbeat, earlier than all but f of the cosignatures it embeds.
+``received_at_ms`` leaves the bracket that cosignatures set, by more than ``skew_ms``: later than f + 1 witnesses had
+cosigned the log's own checkpoint above it, or, for a heartbeat, earlier than all but f of the cosignatures on a
+checkpoint that it embeds, its own log's or a peer's.
 *Dishonoured receipt*: a receipt under the log's own signature that its history, as it was read, does not contain.
 Cannot see: a history shown to nobody whom the auditor reads; a statement that was refused to its author and is in no
 log (mere refusal leaves no proof); more than f verifiers that lie alike.
