@@ -207,8 +207,8 @@ def open_checkpoint(data: bytes, treaty: Treaty, origin: str = "") -> tuple[str,
     except UnicodeDecodeError:
         raise Bad("checkpoint", "not UTF-8") from None
     text, lines, control = head + "\n", head.split("\n"), re.search("[\x00-\x09\x0b-\x1f]", head + tail)
-    note = gap and tail.endswith("\n") and not control and len(lines) >= 3 and all(lines)
-    right = note and re.fullmatch("0|[1-9][0-9]{0,18}", lines[1], re.ASCII)
+    note = gap and tail.endswith("\n") and not control and len(lines) >= 3 and all(lines) and tail.count("\n") <= 64
+    right = note and re.fullmatch("0|[1-9][0-9]{0,18}", lines[1], re.ASCII) and int(lines[1]) <= 2**63
     need(right, "checkpoint", "not a signed note of three lines, the second a number")
     root = b64(lines[2])
     need(len(root) == 32 and origin in ("", lines[0]), "checkpoint", f"bad root, or of another log: {lines[0]!r}")
@@ -264,6 +264,7 @@ def decode_entry(data: bytes) -> tuple[int, bytes, int, int, bytes]:
     """u64 index || previous[32] || u64 received_at_ms || u8 kind || u8 length || source || body; without the source."""
     need(50 <= len(data) <= 65535 and len(data) >= 50 + data[49], "entry", "truncated or oversize")
     index, previous, received, kind, length = struct.unpack(">Q32sQBB", data[:50])
+    need(max(index, received) < 2**63, "entry", "index or time of 2^63 or more")
     return index, previous, received, kind, data[50 + length :]
 
 

@@ -272,7 +272,7 @@ def _entry(
 
 
 def _statement(statement: Statement, entry: Entry, keyids: Sequence[str]) -> Row:
-    name, index = parse_source(entry.source) if entry.source else (None, None)
+    name, index = _source(entry.source)
     return {
         "statement": statement.digest,
         "predicate": statement.name,
@@ -283,6 +283,14 @@ def _statement(statement: Statement, entry: Entry, keyids: Sequence[str]) -> Row
         "came_from_index": index,
         "bytes": len(entry.body),
     }
+
+
+def _source(source: bytes) -> tuple[str | None, int | None]:
+    """Return who brought an entry, and where it stood there: nobody is refused for it, so it may be anything."""
+    try:
+        return parse_source(source) if source else (None, None)
+    except BrakelineError:
+        return None, None
 
 
 def _said(statement: Statement, document: TreatyDocument, known: _Known) -> Iterator[tuple[str, Row]]:

@@ -150,6 +150,11 @@ def _checkpoints(story: Story) -> Iterator[Case]:
     other = f"\N{EM DASH} stranger.example {base64.b64encode(bytes(68)).decode()}\n"
     yield ask("valid", "nothing is wrong", VALID, note)
     yield ask("unknown-signer", "a signature of an unknown key is ignored", VALID, note + other)
+    yield ask(
+        "extension", "a line after the root is signed with it and means nothing", VALID, resigned(text + "\nmore")
+    )
+    yield ask("many-signatures", "it has 65 signature lines", "note", note + other * (65 - tail.count("\n")))
+    yield ask("size-beyond", "the size is 2^63 + 1", "note", resigned(f"{lines[0]}\n{2**63 + 1}\n{lines[2]}"))
     yield ask("no-blank-line", "text and signatures are not parted", "note", text + "\n" + tail)
     yield ask("no-last-newline", "the last line does not end", "note", note[:-1])
     yield ask("carriage-return", "lines end in CR LF", "note", note.replace("\n", "\r\n"))
@@ -326,6 +331,8 @@ def _entries(story: Story) -> Iterator[Case]:
         "kind-zero": ("its kind is 0", data[:48] + b"\0" + data[49:]),
         "kind-eight": ("its kind is 8", data[:48] + b"\x08" + data[49:]),
         "too-large": ("it has 65,536 bytes", data + bytes(65_536 - len(data))),
+        "index-beyond": ("its index is 2^63", b"\x80" + bytes(7) + data[8:]),
+        "time-beyond": ("its time is 2^63", data[:40] + b"\x80" + bytes(7) + data[48:]),
     }
     for name, (why, given) in bad.items():
         yield _case("entry", name, why, "entry", entry=given.hex())

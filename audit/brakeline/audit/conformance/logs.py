@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from brakeline.audit.conformance.case import VALID, Case
-from brakeline.audit.conformance.said import sign
+from brakeline.audit.conformance.said import edited, sign
 from brakeline.audit.evidence.bundle import FORMAT, Fork
 from brakeline.audit.evidence.bundle import render as render_bundle
-from brakeline.audit.story import METER, VERIFIERS, Story, lone_note, make_entry, root_of_entries, signed_checkpoint
+from brakeline.audit.story import (
+    METER,
+    SITE,
+    VERIFIERS,
+    Story,
+    lone_note,
+    make_entry,
+    root_of_entries,
+    signed_checkpoint,
+)
 from brakeline.audit.story import signer as make_signer
 from brakeline.audit.story import vkey as make_vkey
 from brakeline.ledger.checkpoint import Checkpoint, sign_checkpoint
@@ -89,6 +98,7 @@ def _misconduct(story: Story) -> Iterator[Case]:
         "heartbeat-own-root": ("a heartbeat embeds another root of this log", "heartbeat", _own_root),
         "heartbeat-future": ("a heartbeat embeds a checkpoint of more entries than precede it", "heartbeat", _future),
         "finding-from-nowhere": ("a finding that follows from nothing", "judgement", _invented),
+        "finding-left-out": ("books do not balance, and no finding stands after the heartbeat", "judgement", _left_out),
     }
     for name, (why, expect, make) in acts.items():
         entries = make(story)
@@ -154,6 +164,15 @@ def _invented(story: Story) -> Entries:
     body = Heartbeat(mirrored=(peer,)).body
     entries = _more(story, Kind.HEARTBEAT, body)
     return [*entries, make_entry(LOG, entries, Kind.FINDING, b"", finding.body)]
+
+
+def _left_out(story: Story) -> Entries:
+    books = edited(story.payloads["usage"], ("predicate/lines/1/chip_ms/0/value", "1"))
+    body = Envelope.from_dsse_json(sign(books, SITE).encode()).to_body()
+    entries = [*story.entries[:3], make_entry(LOG, story.entries[:3], Kind.STATEMENT, b"", body)]
+    for kind, body in ((Kind.HEARTBEAT, Heartbeat(mirrored=()).body), (Kind.STATEMENT, story.entries[5].body)):
+        entries.append(make_entry(LOG, entries, kind, b"", body))
+    return entries
 
 
 def _evidence(story: Story) -> Iterator[Case]:
