@@ -14,6 +14,7 @@ import typer
 from brakeline.node.keys import commands as keys_commands
 from brakeline.node.meters import commands as meters_commands
 from brakeline.node.ops import commands as ops_commands
+from brakeline.node.records import commands as records_commands
 
 if TYPE_CHECKING:
     from brakeline.node.journal import Journal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is_help=True)
 app.add_typer(meters_commands.app)
+app.add_typer(records_commands.app)
 app.add_typer(ops_commands.app)
 app.add_typer(ops_commands.outbox_app, name="outbox")
 app.add_typer(keys_commands.app, name="key")

@@ -24,8 +24,8 @@ from typing import cast
 import apsw
 from brakeline.node.books import BookedSoFar, SessionSamples
 from brakeline.node.channel import Hello, Sample
-from brakeline.node.journal_brake import BrakeJournal
 from brakeline.node.journal_file import JournalError as JournalError
+from brakeline.node.journal_records import RecordsJournal
 from brakeline.treaty.document import ZERO_DIGEST
 from brakeline.treaty.statements import Activity
 
@@ -66,6 +66,9 @@ class Claim:
     """What a reservation settles besides the position: a booked period with its rows and totals, an order, a request.
 
     ``said`` stands for what is acknowledged of the order: it may be acknowledged again to say something else.
+    ``replaces``: why the books take the place of others of their period, "" where they are its first. ``corrected``:
+    the period whose owed correction this is. ``own``: what the node's own meter made of a period in whose books records
+    are.
     """
 
     period: int | None = None
@@ -74,6 +77,9 @@ class Claim:
     order: str | None = None
     said: str = ""
     request: str | None = None
+    replaces: str = ""
+    corrected: int | None = None
+    own: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ class Session:
     last_n: int
 
 
-class Journal(BrakeJournal):
+class Journal(RecordsJournal):
     """The node's durable memory. Every method commits (with full sync) before it returns."""
 
     # -- meters ------------------------------------------------------------------------------------------------------
@@ -228,9 +234,17 @@ class Journal(BrakeJournal):
     def _claim(self, sequence: int, claim: Claim) -> None:
         try:
             if claim.period is not None:
-                self._db.execute("INSERT INTO usage VALUES(?,?)", (claim.period, sequence))
+                if claim.replaces:
+                    self._replace(claim.period, sequence, claim.replaces)
+                else:
+                    self._db.execute("INSERT INTO usage VALUES(?,?)", (claim.period, sequence))
+                self._db.execute("DELETE FROM due WHERE period=?", (claim.period,))
+                if claim.own:
+                    self._db.execute("INSERT OR IGNORE INTO own VALUES(?,?)", (claim.period, claim.own))
                 rows = [(claim.period, n, row) for n, row in enumerate(claim.rows)]
                 self._db.executemany("INSERT INTO line VALUES(?,?,?)", rows)
+            if claim.corrected is not None:
+                self._db.execute("DELETE FROM owed WHERE period=?", (claim.corrected,))
             if claim.order is not None:
                 self._db.execute("DELETE FROM acknowledged WHERE digest=? AND said<>?", (claim.order, claim.said))
                 self._db.execute("INSERT INTO acknowledged VALUES(?,?,?)", (claim.order, sequence, claim.said))

@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import apsw
 from brakeline.ledger.errors import BrakelineError
 
-SCHEMA = 4
+SCHEMA = 5
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
@@ -55,6 +55,15 @@ CREATE TABLE request(id TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE) STRI
 """,
     4: """
 ALTER TABLE sample ADD COLUMN recomputed TEXT;
+""",
+    5: """
+CREATE TABLE record(id TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE due(period INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE own(period INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE TABLE owed(period INTEGER PRIMARY KEY, corrects TEXT NOT NULL, replacement TEXT NOT NULL, reason TEXT NOT NULL)
+  STRICT;
+CREATE TABLE old_line(usage TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(usage, n))
+  STRICT, WITHOUT ROWID;
 """,
 }
 """What each version of the schema adds to the one before."""

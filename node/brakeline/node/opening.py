@@ -60,7 +60,7 @@ def _rows(site: Site, challenge: Challenge) -> list[bytes]:
             "false-opening", found="a challenge", fix="ask the verifier under which treaty it runs",
         )  # fmt: skip
     booked = site.journal.usage(challenge.period)
-    rows = site.journal.rows(challenge.period) if booked == challenge.usage else []
+    rows = site.journal.rows_of(challenge.period, challenge.usage)
     if not rows:
         raise OpeningError(
             code="opening-books",

@@ -55,12 +55,13 @@ class Preview:
         return {"period": self.period, "to": "everybody", "leaves": leaves, "table": table, "signed": False}
 
 
-class _NoSigner:
+class NoSigner:
     """Stands in for the site's key, which a preview does not need."""
 
     public_key = bytes(32)
 
     def sign(self, message: bytes) -> bytes:  # noqa: ARG002  (as every signer)
+        """Refuse."""
         raise BrakelineError(
             code="preview-unsigned",
             message="a statement is reserved and not yet signed",
@@ -80,7 +81,7 @@ def preview(folder: Path, period: int | None, now_ms: Callable[[], int]) -> Prev
     settings = config.load(folder / config.FILE)
     document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
     with Journal(folder / JOURNAL, read_only=True) as journal:
-        site = Site(settings.site, document, journal, _NoSigner(), now_ms)
+        site = Site(settings.site, document, journal, NoSigner(), now_ms)
         if period is None:
             last, first = journal.last_period(), site.first_period()
             period = (first or 0) if last is None else last + 1

@@ -12,19 +12,21 @@ A library as much as the service's core: nothing here needs a network or a runni
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.node.books import Books, ChipBook, book, since
+from brakeline.node.books import BookedSoFar, Books, ChipBook, book, since
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
+from brakeline.node.journal_records import Owed
 from brakeline.node.keys.guard import Guard, LastSigned
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.oversight import Correction
 from brakeline.treaty.quantities import InstantMs, Rational
 from brakeline.treaty.register import Register
 from brakeline.treaty.spotcheck.table import SECRET_BYTES
@@ -172,6 +174,22 @@ class Site:
         """
         self._check_held()
         self.recover()  # a key store that did not answer the last time: nothing is signed past what it owes
+        self._settle()
+        return self._next(build, more_subjects, claim)
+
+    def settle(self) -> None:
+        """Say every correction that is owed since books were replaced (raises as :meth:`sign_and_spool` does)."""
+        self._check_held()
+        self.recover()
+        self._settle()
+
+    def _settle(self) -> None:
+        for owed in self.journal.owed():
+            self._next(_correction(owed), (), Claim(corrected=owed.period))
+
+    def _next(
+        self, build: Callable[[Position], AuthoredPredicate], more_subjects: tuple[Subject, ...], claim: Claim
+    ) -> Outgoing:
         sequence, previous = self.journal.head()
         treaty = self.document if claim.period is None else self.governing(claim.period)
         predicate = build(Position(self.name, sequence, previous, treaty.digest))
@@ -272,8 +290,11 @@ class Site:
         serials: dict[str, tuple[str, ...]] | None = None,
         utilisation: dict[str, Rational] | None = None,
         slots: int = 4,
+        carried: Mapping[str, BookedSoFar] | None = None,
     ) -> tuple[Holding, Books]:
         """Return what the journal's samples say of *period*, under the inventory that holds then; signs nothing.
+
+        *carried*: what periods before this one, which are not booked yet, would book of sessions.
 
         Raises:
             SiteError: ``site-inventory`` (none holds in this period), ``site-chip-class``.
@@ -289,6 +310,8 @@ class Site:
             )
         start, end = self.document.grid.start_of(period), self.document.grid.end_of(period)
         sessions = self.journal.samples_between(start.value, end.value)
+        if carried:
+            sessions = [replace(item, booked=carried.get(item.booked.session, item.booked)) for item in sessions]
         if period == self.first_period():
             sessions = [since(session, start.value) for session in sessions]
         books = book(
@@ -297,13 +320,24 @@ class Site:
             tuple(sessions),
             self.chip_books(holding.inventory, serials or {}, utilisation or {}, period),
             secret=os.urandom(SECRET_BYTES),
-            slots=_slots(self.governing(period), slots),
+            slots=self.table_slots(period, slots),
             line_count=self.governing(period).limits.line_count,
         )
         return holding, books
 
-    def sign_books(self, period: int, holding: Holding, books: Books) -> Outgoing:
-        """Sign *books* as the one usage statement of *period* (JournalError ``journal-claimed`` when there is one)."""
+    def table_slots(self, period: int, chosen: int) -> int:
+        """Return into how many slots *period* is cut: the treaty's number, where it checks rows, else the *chosen*."""
+        terms = self.governing(period).rule("false-opening")
+        return chosen if terms is None else max(1, terms.integer("slots"))
+
+    def sign_books(
+        self, period: int, holding: Holding, books: Books, *, replaces: str = "", own: bytes = b""
+    ) -> Outgoing:
+        """Sign *books* as the one usage statement of *period* (JournalError ``journal-claimed`` when there is one).
+
+        *replaces*: why they take the place of the period's books; the correction that says so follows them. *own*: what
+        the node's own meter made of the period, kept where records are in the books.
+        """
         grid = self.document.grid
 
         def build(at: Position) -> Usage:
@@ -319,7 +353,10 @@ class Site:
                 lines=books.lines,
             )
 
-        made = self.sign_and_spool(build, claim=Claim(period=period, rows=books.rows, booked=books.booked))
+        claim = Claim(period=period, rows=books.rows, booked=books.booked, replaces=replaces, own=own)
+        made = self.sign_and_spool(build, claim=claim)
+        if replaces:
+            self._settle()
         self.journal.prune(grid.start_of(period).value)
         return made
 
@@ -359,10 +396,20 @@ class Site:
             self._inventories.append(Holding(statement.digest, statement.predicate))
 
 
-def _slots(treaty: TreatyDocument, chosen: int) -> int:
-    """Return into how many slots a period is cut: the treaty's number, where it checks rows, else the *chosen*."""
-    terms = treaty.rule("false-opening")
-    return chosen if terms is None else max(1, terms.integer("slots"))
+def _correction(owed: Owed) -> Callable[[Position], Correction]:
+    def build(at: Position) -> Correction:
+        return Correction(
+            author=at.author,
+            sequence=at.sequence,
+            previous=at.previous,
+            treaty=at.treaty,
+            corrects=owed.corrects,
+            period=owed.period,
+            replacement=owed.replacement,
+            reason=owed.reason,
+        )
+
+    return build
 
 
 def default_serials(site: str, chip_class: str, count: int) -> tuple[str, ...]:
