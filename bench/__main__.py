@@ -1,4 +1,4 @@
-"""``python -m bench [ingest] [replay] [log] [hook] [judge]``: measure, print progress, write ``bench-out/``."""
+"""``python -m bench [ingest] [replay] [log] [hook] [training] [judge]``: measure, and write ``bench-out/``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import hook, house, ingest, judge, log, replay, report
+from bench import hook, house, ingest, judge, log, replay, report, training
 from bench.payloads import Payload, SiteChain
 
-FIGURES = ("ingest", "replay", "log", "hook", "judge")
+FIGURES = ("ingest", "replay", "log", "hook", "training", "judge")
 ROUNDS = 5
 
 
 def main() -> int:
     """Read the command line, measure what it names, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="figure", help="ingest, replay, log, hook, judge; default: all")
+    parser.add_argument(
+        "figures", nargs="*", metavar="figure", help="ingest, replay, log, hook, training, judge; default: all"
+    )
     parser.add_argument("--entries", type=int, default=4_096, help="statements in a round (default 4096)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
     parser.add_argument("--scale", action="store_true", help="log and judge at all sizes, not the smallest only")
@@ -41,6 +43,9 @@ def main() -> int:
     if "hook" in wanted:
         options.out.mkdir(parents=True, exist_ok=True)
         print(hook.table(hook.measure(options.rounds, progress), options.out), end="")
+    if "training" in wanted:
+        options.out.mkdir(parents=True, exist_ok=True)
+        print(training.table(training.measure(options.rounds, progress), options.out), end="")
     if "judge" in wanted:
         with tempfile.TemporaryDirectory(prefix="brakeline-bench-") as folder:
             document = house.build(Path(folder)).document

@@ -71,14 +71,14 @@ class Pair:
 def measure(rounds: int, progress: Callable[[str], None]) -> dict[int, Sequence[Pair]]:
     """Return by length of a step (ms) *rounds* pairs, after one that is not counted."""
     found: dict[int, Sequence[Pair]] = {}
-    with tempfile.TemporaryDirectory(prefix="brakeline-bench-") as folder, _node(Path(folder)) as node:
-        per_ms = float(_run([], 1, 0))
+    with tempfile.TemporaryDirectory(prefix="brakeline-bench-") as folder, node_of(Path(folder)) as node:
+        per_ms = float(run([], STEPPING, 1, 0))
         for length, steps in STEPS.items():
             pairs: list[Pair] = []
             for turn in range(rounds + 1):
                 meter = [*house.COMMAND, "node", "meter", "--dir", str(node), "--"]
                 order = [meter, []] if turn % 2 else [[], meter]
-                took = [_median(_run(prefix, round(length * per_ms), steps)) for prefix in order]
+                took = [_median(run(prefix, STEPPING, round(length * per_ms), steps)) for prefix in order]
                 metered, bare = took if turn % 2 else reversed(took)
                 pairs.append(Pair(metered, bare))
                 progress(f"hook, {length} ms: {pairs[-1].ratio:.4f}")
@@ -86,8 +86,9 @@ def measure(rounds: int, progress: Callable[[str], None]) -> dict[int, Sequence[
     return found
 
 
-def _run(prefix: Sequence[str], count: int, steps: int) -> str:
-    command = [*prefix, sys.executable, "-c", STEPPING, str(count), str(steps)]
+def run(prefix: Sequence[str], program: str, *numbers: int) -> str:
+    """Run a Python *program* behind *prefix* and return what it printed."""
+    command = [*prefix, sys.executable, "-c", program, *map(str, numbers)]
     environment = {name: value for name, value in os.environ.items() if name != "BRAKELINE_HOOK"}
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
@@ -97,7 +98,7 @@ def _median(said: str) -> float:
 
 
 @contextmanager
-def _node(folder: Path) -> Iterator[Path]:
+def node_of(folder: Path) -> Iterator[Path]:
     """Run a node whose verifier is not there: it books and keeps what it cannot deliver."""
     made = house.build(folder)
     lab = house.LABS[0]

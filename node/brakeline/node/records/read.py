@@ -79,7 +79,8 @@ def read(path: Path, form: str | None, mapping: Mapping, site: str) -> Iterator[
 def _csv(path: Path, mapping: Mapping) -> Iterator[tuple[int, dict[str, str] | Odd, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file, strict=True)
-        header: list[str] = next(rows, None) or []
+        none: list[str] = []
+        header = next(rows, none)
         _check_columns(path, header, mapping)
         for values in rows:
             if not values:
