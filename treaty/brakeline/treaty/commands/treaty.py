@@ -171,6 +171,73 @@ def _listed(file: Path, problems: Sequence[Problem]) -> list[str]:
     return [f"{file}: {problem}" for problem in problems]
 
 
+# covers --------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command(
+    "covers", epilog="Example: brakeline treaty covers treaty.toml --chips h100-sxm=8 --training-flop 1e21"
+)
+def covers_plan(
+    file: TreatyFile,
+    lab: Annotated[str, typer.Option(help="Your lab's name, to see whether the treaty names it.")] = "",
+    chips: Annotated[list[str] | None, typer.Option(help="CLASS=COUNT, by the treaty's classes; repeatable.")] = None,
+    training_flop: Annotated[
+        str, typer.Option(help="FLOP of your largest training, with all it descends from: 1e21.")
+    ] = "",
+    serving_flop: Annotated[str, typer.Option(help="FLOP of the model that serves most.")] = "",
+    days: Annotated[int, typer.Option(help="How long your chips run.", min=1, max=36_500)] = 365,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say what a treaty asks of you: floors, thresholds and duties, each with its article and its arithmetic.
+
+    Exit code 0: nothing is owed. 1: something is, or may be. 3: a mistake in what was given.
+    """
+    from brakeline.treaty.covers import Plan, covers
+
+    with reported():
+        plan = Plan(
+            lab=lab,
+            chips=dict(_counted(item) for item in chips or []),
+            training_flop=_flop(training_flop),
+            serving_flop=_flop(serving_flop),
+            days=days,
+        )
+        document = read_document(file)
+        duties = covers(document, plan)
+        owed = any(duty.owed is not False for duty in duties)
+        lines = [f"{document.name} version {document.version}, pin {document.digest}"]
+        for duty in duties:
+            mark = {True: "owed", False: "not owed", None: "depends"}[duty.owed]
+            lines.append(f"{mark:<10}{duty.name}: {duty.sentence}")
+            lines.append(f"{'':<10}{duty.arithmetic}{f' ({duty.article})' if duty.article else ''}")
+        lines.append("something is owed, or may be" if owed else "nothing is owed")
+        emit({"digest": document.digest, "owed": owed, "duties": [duty.as_dict() for duty in duties]}, lines, form)
+    if owed:
+        raise typer.Exit(1)
+
+
+def _counted(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if not name or not (count.isascii() and count.isdigit() and len(count) < 10):
+        raise typer.BadParameter(f"--chips: expected CLASS=COUNT, found {text!r}")
+    return name, int(count)
+
+
+def _flop(text: str) -> int | None:
+    """Return a whole number of FLOP, also one written as 1e21 or 1.5e21."""
+    from decimal import Decimal, InvalidOperation
+
+    if not text:
+        return None
+    try:
+        value = Decimal(text)
+        if text.isascii() and value.is_finite() and 0 <= value < 10**40 and value == int(value):
+            return int(value)
+    except InvalidOperation:
+        pass
+    raise typer.BadParameter(f"expected a whole number of FLOP (1e21), found {text!r}")
+
+
 # sign ----------------------------------------------------------------------------------------------------------------
 
 
