@@ -5,11 +5,14 @@ other, written straight into a directory in tlog-tiles layout. Every signature, 
 real; a heartbeat stands after every :data:`BEAT` statements. What it is not: a measurement of ingest. To be cheap it
 fills the figures that change (period, position, parent) into the bytes of one statement, which the strict reader then
 has to accept on replay.
+
+    python -m bench.bulk 1000000 S folder    # prints entries, log, treaty and pin, for brakeline audit replay
 """
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,3 +137,8 @@ def _bodies(chain: SiteChain, payload: Payload, document: TreatyDocument) -> Ite
         data = f'{before}"end":{start + length},{after}{place}{middle}'.encode()
         yield encode_signed([RawSignature(keyid, key.sign(pae(data)))], data)
         previous, sequence = hashlib.sha256(data).hexdigest(), sequence + 1
+
+
+if __name__ == "__main__":
+    made = Bulk(Path(sys.argv[3]))
+    print(made.write(int(sys.argv[1]), Payload(sys.argv[2])), made.log, made.treaty, made.document.digest)
