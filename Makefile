@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak proto requirements vectors sbom clean
+.PHONY: help demo test check bench soak mutants proto requirements vectors sbom clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench: .venv/.dev  ## measure ratios, not part of the tests; writes bench-out/ (
 soak: .venv/.dev  ## the long counts that CI samples
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --soak -m soak $(ARGS)
 
+mutants: .venv/.dev  ## change rules, admission and accounting in one place at a time: does a test notice? (ARGS="--sample 0": all)
+	$(BIN)/python tools/mutants.py $(ARGS)
+
 proto: .venv/.dev  ## generate the code of the wire from proto/
 	$(BIN)/python tools/proto.py
 
@@ -67,4 +70,4 @@ sbom: .venv/.dev  ## write a CycloneDX bill of materials a pin file into build/s
 	$(BIN)/python tools/sbom.py build/sbom
 
 clean:  ## remove what was made here, .venv too
-	rm -rf .venv demo-out bench-out
+	rm -rf .venv demo-out bench-out .mutants

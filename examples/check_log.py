@@ -35,6 +35,7 @@ from nacl.signing import VerifyKey
 EXIT = {"unreadable": 3, "misconduct": 2, "finding": 1, "unchecked": 4}
 PREFIX = "https://brakeline.example/"
 PARTY = ("order", "authorisation", "determination", "withdrawal")
+VERSION = ("treaty", "amendment")
 SITE = ("inventory", "declaration", "usage", "acknowledgement", "opening", "reply", "correction")
 ROLES = {**dict.fromkeys(SITE, "site"), "enrolment": "lab", "autonomy": "lab", "evaluation": "evaluator"}
 KINDS = {"energy": "meter", "capacity": "provider", "shipment": "vendor", "inspection": "inspector"}  # of evidence
@@ -155,18 +156,42 @@ class Treaty:
         self.by_keyid = {key.keyid: key for key in self.keys}
         need(len(self.by_keyid) == len(self.keys), "treaty", "one key in two roles")
 
-    def check_signatures(self, payload: bytes, signatures: list[tuple[str, bytes]]) -> None:
-        """A treaty is signed by enough parties, by every other key it names, and by nobody else."""
+    def check_signatures(
+        self, payload: bytes, signatures: list[tuple[str, bytes]], before: Treaty | None = None
+    ) -> None:
+        """A treaty is signed by enough parties, by every other key it names, and by nobody else; an amendment by enough
+        parties of the version *before* too, and of the other keys by those that are new.
+        """
+        outgoing = {k.keyid: k for k in before.keys if k.role == "party"} if before else {}
+        allowed = outgoing | self.by_keyid
         for keyid, signature in signatures:
-            need(keyid in self.by_keyid, "signer", f"the treaty does not name the key {keyid}")
-            good = verify(self.by_keyid[keyid].public, pae(payload), signature)
-            need(good, "signature", f"treaty: the signature of {self.by_keyid[keyid].name} does not verify")
+            need(keyid in allowed, "signer", f"the treaty does not name the key {keyid}")
+            good = verify(allowed[keyid].public, pae(payload), signature)
+            need(good, "signature", f"treaty: the signature of {allowed[keyid].name} does not verify")
         signed = dict(signatures)
         for keyid, key in self.by_keyid.items():
             need(registrable(key.public), "key", f"the key of {key.name} has small order or torsion")
-            need(key.role == "party" or keyid in signed, "signer", f"the key of {key.name} has not signed the treaty")
-        parties = sum(1 for keyid in signed if self.by_keyid[keyid].role == "party")
-        need(parties >= self.document["quorum"]["amendments"], "signer", f"only {parties} parties signed the treaty")
+            known = before.by_keyid.get(keyid) == key if before else key.role == "party"
+            need(known or keyid in signed, "signer", f"the key of {key.name} has not signed the treaty")
+        for version, held in ((self, self.by_keyid), *([(before, outgoing)] if before else [])):
+            parties = sum(1 for keyid in signed if keyid in held and held[keyid].role == "party")
+            need(
+                parties >= version.document["quorum"]["amendments"],
+                "signer",
+                f"only {parties} parties signed the treaty",
+            )
+
+    def check_follows(self, before: Treaty) -> None:
+        """What must be so of a version after another."""
+        old, new = before.document, self.document
+        numbered = new["version"] == old["version"] + 1 and new["effective_period"] > old["effective_period"]
+        need(numbered, "succession", "not the next version, or not from a later period")
+        keys = {row["name"]: (row["log_key"], row["witness_key"]) for row in old["verifier"]}
+        same = all(
+            keys.get(row["name"], k) == k for row in new["verifier"] for k in [(row["log_key"], row["witness_key"])]
+        )
+        right = same and (new["name"], new["grid"]) == (old["name"], old["grid"])
+        need(right, "succession", "another name or grid, or a log with other keys")
 
 
 def read(root: Path, name: str = "") -> bytes:
@@ -200,7 +225,7 @@ def pae(payload: bytes) -> bytes:
     return b"DSSEv1 28 application/vnd.in-toto+json %d %b" % (len(payload), payload)
 
 
-def open_checkpoint(data: bytes, treaty: Treaty, origin: str = "") -> tuple[str, int, bytes, set[str]]:
+def open_checkpoint(data: bytes, keys: list[Key], origin: str = "") -> tuple[str, int, bytes, set[str]]:
     """Return origin, size, root and cosigning witnesses; a known key with a bad signature rejects the checkpoint."""
     try:
         head, gap, tail = data.decode().rpartition("\n\n")
@@ -212,7 +237,7 @@ def open_checkpoint(data: bytes, treaty: Treaty, origin: str = "") -> tuple[str,
     need(right, "checkpoint", "not a signed note of three lines, the second a number")
     root = b64(lines[2])
     need(len(root) == 32 and origin in ("", lines[0]), "checkpoint", f"bad root, or of another log: {lines[0]!r}")
-    known = {(k.name, k.id): k for k in treaty.keys if k.role == "witness" or (k.role, k.name) == ("log", lines[0])}
+    known = {(k.name, k.id): k for k in keys if k.role == "witness" or (k.role, k.name) == ("log", lines[0])}
     cosigned, signed = set[str](), False
     for line in tail.split("\n")[:-1]:
         match = re.fullmatch("\N{EM DASH} ([^ +]+) ([A-Za-z0-9+/=]+)", line)
@@ -298,6 +323,7 @@ class LogCheck:
 
     def __init__(self, treaty: Treaty) -> None:
         self.treaty, self.origin, self.size, self.root = treaty, "", 0, b""
+        self.versions, self.keys = {treaty.pin: treaty}, treaty.keys[:]
         self.checked, self.problems = Counter[str](), list[dict[str, Any]]()
         self.levels, self.seen = list[list[bytes]](), set[str]()
         self.holders: dict[str, list[Key]] = {k.keyid: [k] for k in treaty.keys if k.role not in ("log", "witness")}
@@ -310,7 +336,7 @@ class LogCheck:
 
     def run(self, root: Path) -> None:
         """Check everything; a :class:`Bad` that escapes means that this copy is unreadable."""
-        self.origin, self.size, self.root, cosigned = open_checkpoint(read(root, "checkpoint"), self.treaty)
+        self.origin, self.size, self.root, cosigned = open_checkpoint(read(root, "checkpoint"), self.keys)
         self.checked["cosignatures"] += len(cosigned)
         if len(cosigned) < self.treaty.document["quorum"]["witnesses"]:
             self.say("unchecked", "quorum", f"only {len(cosigned)} witnesses cosigned the checkpoint")
@@ -347,14 +373,14 @@ class LogCheck:
 
     def check_entry(self, index: int, now: int, kind: int, data: bytes) -> None:
         """Check what one entry says."""
-        need(1 <= kind <= 7 and (index == 0) == (kind == 1), "kind", f"kind {kind} has no place here")
+        need(1 <= kind <= 7 and (index or kind == 1), "kind", f"kind {kind} has no place here")
         if kind <= 2:
             return self.check_statement(index, now, kind, data)
         body = read_canonical(data)
         rows = [(self.origin, body["checkpoint"])] if kind == 3 and "checkpoint" in body else []
         rows += [(row["origin"], row["checkpoint"]) for row in body["mirrored"]] if kind == 3 else []
         for origin, text in rows:
-            _, size, signed_root, _ = open_checkpoint(text.encode(), self.treaty, origin)
+            _, size, signed_root, _ = open_checkpoint(text.encode(), self.keys, origin)
             if origin == self.origin:
                 need(size <= index, "heartbeat", "embeds a checkpoint of the future")
                 need(tree_root(self.levels, size) == signed_root, "fork", f"another root was signed at size {size}")
@@ -374,18 +400,22 @@ class LogCheck:
         right = set(statement) == {"_type", "predicate", "predicateType", "subject"} and statement["subject"]
         need(right and statement["_type"] == "https://in-toto.io/Statement/v1", "schema", "not an in-toto statement")
         need(digest not in self.seen, "duplicate", "the log holds this statement already")
-        known = name == "treaty" if kind == 1 else name in {*ROLES, *PARTY, "evidence"}
+        known = name == VERSION[index > 0] if kind == 1 else name in {*ROLES, *PARTY, "evidence"}
         need(known and statement["predicateType"] == f"{PREFIX}{name}/v1", "schema", "unknown predicate type")
-        if kind == 1:
+        if kind == 1 and not index:
             need(canonical(predicate) == canonical(self.treaty.document), "pin", "another treaty")
             self.treaty.check_signatures(payload, signatures)
+        elif kind == 1:
+            self.amend(Treaty(predicate), payload, signatures)
         else:
-            need(predicate["treaty"] == self.treaty.pin, "pin", "made under another treaty")
-            self.check_signers(name, predicate, signers, dict(signatures))
-            self.enrol(name, predicate, dict(signatures), payload)
+            need(predicate["treaty"] in self.versions, "pin", "made under a version of the treaty that is not here")
+            under = self.versions[predicate["treaty"]]
+            signers = [key for key in signers if key.role == "site" or key in under.keys]
+            self.check_signers(name, predicate, signers, dict(signatures), under)
+            self.enrol(name, predicate, dict(signatures), payload, under)
             if name not in PARTY:
                 self.check_chain(predicate, digest, index)
-            self.check_time(predicate, now)
+            self.check_time(predicate, now, under)
         self.seen.add(digest)
         self.checked["statements"] += 1
         if name == "inventory":
@@ -393,27 +423,44 @@ class LogCheck:
         elif name == "usage":
             self.check_books(predicate, index)
 
-    def check_signers(self, name: str, predicate: Any, signers: list[Key], signatures: dict[str, bytes]) -> None:
-        """Who signed is exactly who must."""
+    def amend(self, version: Treaty, payload: bytes, signatures: list[tuple[str, bytes]]) -> None:
+        """Take in a version that follows from one that is here."""
+        before = self.versions.get(version.document["previous"])
+        if before is None:
+            raise Bad("succession", "the version before it is not in this log")
+        version.check_follows(before)
+        version.check_signatures(payload, signatures, before)
+        self.versions[version.pin] = version
+        for key in version.keys:
+            self.keys += [] if key in self.keys else [key]
+            if key.role not in ("log", "witness") and key not in self.holders.setdefault(key.keyid, []):
+                self.holders[key.keyid].append(key)
+
+    def check_signers(
+        self, name: str, predicate: Any, signers: list[Key], signatures: dict[str, bytes], under: Treaty
+    ) -> None:
+        """Who signed is exactly who must, under the version that the statement names."""
         if name in PARTY:
-            least = 1 if name == "withdrawal" else self.treaty.document["quorum"]["orders"]
+            least = 1 if name == "withdrawal" else under.document["quorum"]["orders"]
             right = all(k.role == "party" and predicate.get("party", k.name) == k.name for k in signers)
             right = right and len(signers) == len(signatures) >= least
             return need(right, "signer", f"{name}: signed by too few parties, or by somebody who is none")
         role = KINDS[predicate["kind"]] if name == "evidence" else ROLES[name]
+        labs = {row["name"] for row in under.document["lab"]}
+        need(role != "site" or predicate["author"].split("/")[0] in labs, "signer", "the version names no such lab")
         author = [key for key in signers if (key.role, key.name) == (role, predicate["author"])]
         need(author, "signer", f"not signed by a known {role} key of {predicate['author']}")
         begun = name == "enrolment" and predicate["action"] != "end"
         who = {author[0].keyid} | ({vkey("site", predicate["key"]).keyid} if begun else set())
         return need(signatures.keys() == who, "signer", "signed by more, or fewer, than it should be")
 
-    def enrol(self, name: str, predicate: Any, signatures: dict[str, bytes], payload: bytes) -> None:
+    def enrol(self, name: str, predicate: Any, signatures: dict[str, bytes], payload: bytes, under: Treaty) -> None:
         """A lab enrols a key of its own site; the key is sound, new, and has signed too."""
         if name != "enrolment" or predicate["action"] == "end":
             return
         key = vkey("site", predicate["key"])
         own = key.name == predicate["site"] and key.name.split("/")[0] == predicate["author"]
-        fit = key.keyid not in self.treaty.by_keyid and registrable(key.public)
+        fit = key.keyid not in under.by_keyid and registrable(key.public)
         need(own and fit, "key", "another lab's site, a key with another role, or of small order or torsion")
         need(verify(key.public, pae(payload), signatures[key.keyid]), "signature", "the enrolled key's signature")
         self.holders.setdefault(key.keyid, []).append(key)
@@ -428,9 +475,9 @@ class LogCheck:
             self.say("finding", "equivocation", f"{author} signed two statements as number {sequence}", index)
         siblings[digest] = previous
 
-    def check_time(self, predicate: dict[str, Any], received_at_ms: int) -> None:
+    def check_time(self, predicate: dict[str, Any], received_at_ms: int, under: Treaty) -> None:
         """A period lies on the grid, and nothing speaks of a time later than the log's clock and skew."""
-        grid, latest = self.treaty.document["grid"], received_at_ms + self.treaty.document["deadlines"]["skew_ms"]
+        grid, latest = under.document["grid"], received_at_ms + under.document["deadlines"]["skew_ms"]
         if "start" in predicate:
             start, length = predicate["start"] - grid["start"], predicate["end"] - predicate["start"]
             need(length == grid["period_ms"] and start >= 0 == start % length, "grid", "not a period of the treaty")

@@ -25,7 +25,7 @@ from tests.verifier.world import World
 
 
 def _first() -> TreatyDocument:
-    document = world.treaty(4, heartbeat_ms=200)
+    document = world.treaty(4, heartbeat_ms=500)
     return TreatyDocument.from_json({**document.to_json(), "rule": with_rule(document, "wrong-version", "note")})
 
 
@@ -61,7 +61,7 @@ def test_an_amendment_in_the_middle_is_judged_by_in_every_log_and_outlives_a_res
     async def scenario() -> None:
         first = _first()
         second = _second(first)
-        four = World(tmp_path, first)
+        four = World(tmp_path, first, world.FAST.model_copy(update={"cosign_timeout_ms": 10_000}))
         *before, under = _said(first, second)
         wanted = {item.digest for item in (*before, under, amendment_envelope(second))}
         async with world.running(four) as verifiers:
@@ -81,15 +81,19 @@ def test_an_amendment_in_the_middle_is_judged_by_in_every_log_and_outlives_a_res
                 assert seen[1].attestation.payload == amendment_envelope(second).payload
                 events.cancel()
 
-            async def everywhere() -> bool:
+            async def taken() -> bool:
                 async with world.stub(four, verifiers[0]) as stub:
-                    await stub.SubmitBatch(world.batch([under]))
+                    answer = await stub.SubmitBatch(world.batch([under]))
+                return answer.results[0].WhichOneof("outcome") != "not_yet"
+
+            async def everywhere() -> bool:
                 logs = [await entries_of(verifier) for verifier in verifiers]
                 standing = [_standing(log) for log in logs]
                 whole = all(signed(log).keys() >= wanted for log in logs)
                 return whole and all(standing) and len({tuple(sorted(found)) for found in standing}) == 1
 
-            await world.until(everywhere)
+            await world.until(taken, 120)
+            await world.until(everywhere, 120)
             found = _standing(await entries_of(verifiers[3])).values()
             assert {item.period for item in found if item.rule == "wrong-version"} == {1}
             assert {item.period for item in found if item.rule == "muf"} == {1}, "one excursion, from period 1 on"

@@ -8,7 +8,7 @@ alone. Pure: the signer is passed in.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brakeline.ledger import ed25519
@@ -30,6 +30,7 @@ class SigningState:
         missing: named keys that may still sign.
         required: of the missing, those without which it cannot be complete, quorum of parties aside.
         parties_signed, parties_needed: the quorum of parties.
+        before_signed, before_needed: of an amendment, the quorum of the parties of the version before it; else 0.
         invalid: keyids of named keys whose signature does not verify.
         strangers: keyids that no key of the treaty has, or whose role may not sign this.
     """
@@ -41,17 +42,40 @@ class SigningState:
     parties_needed: int
     invalid: tuple[str, ...]
     strangers: tuple[str, ...]
+    before_signed: int = 0
+    before_needed: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether nothing is missing, invalid or strange."""
-        enough = self.parties_signed >= self.parties_needed
+        enough = self.parties_signed >= self.parties_needed and self.before_signed >= self.before_needed
         return enough and not (self.required or self.invalid or self.strangers)
 
 
 def treaty_state(document: TreatyDocument, envelope: Envelope | None) -> SigningState:
     """Return where the signing of a treaty version stands: parties by quorum, and every other key it names."""
     return _state(list(document.named_keys()), document.quorum.amendments, envelope)
+
+
+def amendment_state(previous: TreatyDocument, document: TreatyDocument, envelope: Envelope | None) -> SigningState:
+    """Return where the signing of the version after *previous* stands: both quorums, and every key that is new."""
+    known = previous.all_statement_and_log_keys()
+    outgoing = {key.keyid for key in previous.party_keys().values()}
+    own = document.all_statement_and_log_keys()
+    leaving = [known[keyid] for keyid in outgoing if keyid not in own]
+    state = _state([*document.named_keys(), *sorted(leaving, key=lambda item: item.owner)], 0, envelope)
+    signed = {item.key.keyid for item in state.signed}
+    parties = {key.keyid for key in document.party_keys().values()}
+    fresh = tuple(item for item in state.missing if item.key.keyid in own and known.get(item.key.keyid) != item)
+    return replace(
+        state,
+        missing=tuple(item for item in state.missing if item in fresh or item.role == "party"),
+        required=fresh,
+        parties_signed=len(signed & parties),
+        parties_needed=document.quorum.amendments,
+        before_signed=len(signed & outgoing),
+        before_needed=previous.quorum.amendments,
+    )
 
 
 def order_state(document: TreatyDocument, envelope: Envelope | None) -> SigningState:

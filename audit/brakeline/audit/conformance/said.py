@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 
 from brakeline.audit.conformance.case import VALID, Case
 from brakeline.audit.story import LAB, METER, PARTIES, PERIOD, SITE, START, VERIFIERS, Story, signed_checkpoint
@@ -21,6 +22,7 @@ def said_cases(story: Story) -> Iterator[Case]:
     yield from _statements(story)
     yield from _treaties(story)
     yield from _admissions(story)
+    yield from _amendments(story)
     yield from _heartbeats(story)
     yield from _findings()
 
@@ -155,6 +157,68 @@ def _admissions(story: Story) -> Iterator[Case]:
     reused = edited(enrolment, ("predicate/key", _as_site(METER)), ("subject/0/digest/sha256", ""))
     payload = _resubject(reused, make_vkey(METER).keyid)
     yield ask("key-reused", "the treaty names the enrolled key", "key-reused", sign(payload, LAB, METER), [])
+
+
+def _amendments(story: Story) -> Iterator[Case]:
+    """Yield the cases of versions after the first."""
+    treaty = story.envelopes["treaty"].to_dsse_json().decode()
+    named = sha256(canonical(parse_object(story.payloads["treaty"])["predicate"])).hexdigest()
+
+    def ask(name: str, why: str, expect: str, envelope: str, prefix: Sequence[str] = ()) -> Case:
+        given: JsonObject = {"treaty": treaty, "prefix": list(prefix), "envelope": envelope, "now_ms": NOW}
+        return _case("admission", f"amendment-{name}", why, expect, **given)
+
+    def version(number: int, previous: JsonValue, period: int, *more: tuple[str, JsonValue | None]) -> bytes:
+        changed = edited(
+            story.payloads["treaty"],
+            ("predicateType", "https://brakeline.example/amendment/v1"),
+            ("predicate/version", number),
+            ("predicate/previous", previous),
+            ("predicate/effective_period", period),
+            *more,
+        )
+        predicate = parse_object(changed)["predicate"]
+        own = sha256(canonical(predicate)).hexdigest()
+        return edited(changed, ("subject/0/digest/sha256", own))
+
+    second = version(2, named, 5)
+    own = sha256(canonical(parse_object(second)["predicate"])).hexdigest()
+    signed = sign(second, *PARTIES)
+    yield ask("valid", "both quorums have signed", VALID, signed)
+    yield ask("again", "a version that is here already", VALID, signed, [signed])
+    yield ask(
+        "rival",
+        "a second version after the same one is evidence",
+        VALID,
+        sign(version(2, named, 6), *PARTIES),
+        [signed],
+    )
+    yield ask("one-party", "one party alone amends", "signatures-too-few", sign(second, PARTIES[0]))
+    yield ask("stranger", "a key of neither version has signed", "signer-not-allowed", sign(second, *PARTIES, SITE))
+    yield ask("lab-too", "a key that it names may sign besides", VALID, sign(second, *PARTIES, LAB))
+    yield ask("orphan", "the version before it is not here", "treaty-unknown", sign(version(3, own, 9), *PARTIES))
+    yield ask("third", "a version after the second", VALID, sign(version(3, own, 9), *PARTIES), [signed])
+    yield ask("skips", "it skips a number", "treaty-succession", sign(version(3, named, 5), *PARTIES))
+    early = sign(version(3, own, 5), *PARTIES)
+    yield ask("too-early", "it begins with its predecessor", "treaty-succession", early, [signed])
+    grid = sign(version(2, named, 5, ("predicate/grid/period_ms", PERIOD + 1)), *PARTIES)
+    yield ask("other-grid", "it changes the grid", "treaty-succession", grid)
+    as_treaty = edited(second, ("predicateType", "https://brakeline.example/treaty/v1"))
+    yield ask("as-treaty", "a later version that calls itself a treaty", "statement-schema", sign(as_treaty, *PARTIES))
+    rival = version(3, own, 9, ("predicate/settles", ["f" * 64]))
+    yield ask("settles", "it says which rival no longer counts", VALID, sign(rival, *PARTIES), [signed])
+    twice = sign(version(3, own, 9, ("predicate/settles", ["f" * 64] * 2)), *PARTIES)
+    yield ask("settles-twice", "a rival named twice", "statement-schema", twice, [signed])
+    enrolment = edited(story.payloads["enrolment"], ("predicate/treaty", own))
+    yield ask("named", "a statement under the second version", VALID, sign(enrolment, LAB, SITE), [signed])
+    yield ask("not-named-yet", "a statement under a version not here", "treaty-unknown", sign(enrolment, LAB, SITE))
+    yield ask(
+        "older-named",
+        "a statement under the first version",
+        VALID,
+        sign(story.payloads["enrolment"], LAB, SITE),
+        [signed],
+    )
 
 
 def _line(number: int) -> JsonObject:

@@ -161,6 +161,7 @@ def signing_json(state: SigningState) -> dict[str, object]:
     return {
         "complete": state.complete,
         "parties": {"signed": state.parties_signed, "needed": state.parties_needed},
+        **({"before": {"signed": state.before_signed, "needed": state.before_needed}} if state.before_needed else {}),
         "signed": rows(state.signed),
         "missing": rows(state.missing),
         "invalid": list(state.invalid),
@@ -175,5 +176,7 @@ def signing_lines(state: SigningState) -> list[str]:
     lines += [f"  INVALID  keyid {keyid}: does not verify" for keyid in state.invalid]
     lines += [f"  STRANGER keyid {keyid}: may not sign this" for keyid in state.strangers]
     lines.append(f"  parties: {state.parties_signed} of the {state.parties_needed} needed")
+    if state.before_needed:
+        lines.append(f"  parties of the version before: {state.before_signed} of the {state.before_needed} needed")
     lines.append("complete" if state.complete else "not complete yet")
     return lines

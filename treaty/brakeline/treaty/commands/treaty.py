@@ -132,7 +132,7 @@ def check_treaty(
         loaded = load_toml(read_bytes(file).decode("utf-8"))
         if loaded.document is not None and previous is not None:
             loaded = _follow(loaded, read_document(previous), read_bytes(file).decode("utf-8"))
-        _emit_check(file, loaded, form)
+        _emit_check(file, loaded, form, None if previous is None else read_document(previous))
     if loaded.document is None:
         raise typer.Exit(EXIT_MISTAKE)
 
@@ -145,7 +145,8 @@ def _follow(loaded: LoadedTreaty, previous: TreatyDocument, text: str) -> Loaded
     return LoadedTreaty(None, place(mistakes, text)) if mistakes else loaded
 
 
-def _emit_check(file: Path, loaded: LoadedTreaty, form: Format) -> None:
+def _emit_check(file: Path, loaded: LoadedTreaty, form: Format, previous: TreatyDocument | None) -> None:
+    from brakeline.treaty.changes import changes, signatures_wanted
     from brakeline.treaty.explain import explain
 
     document = loaded.document
@@ -164,7 +165,42 @@ def _emit_check(file: Path, loaded: LoadedTreaty, form: Format) -> None:
     text = [f"{file}: no mistakes. {document.name} version {document.version}", f"pin {document.digest}", ""]
     if loaded.warnings:
         text += ["Warnings (allowed, and probably not meant)", *_listed(file, loaded.warnings), ""]
+    if previous is not None:
+        changed, wanted = changes(previous, document), signatures_wanted(previous, document)
+        value |= {"changes": list(changed), "signatures": list(wanted)}
+        text += [f"What changes from period {document.effective_period} on", *(f"  {line}" for line in changed), ""]
+        text += ["Who must sign", *(f"  {line}" for line in wanted), ""]
     emit(value, [*text, *explanation.lines()], form)
+
+
+# amend ---------------------------------------------------------------------------------------------------------------
+
+
+@treaty_app.command(
+    "amend", epilog="Example: brakeline treaty amend treaty.toml --from-period 4000 --out treaty-2.toml"
+)
+def amend_treaty(
+    file: Annotated[Path, typer.Argument(help="The version in force: its TOML file.")],
+    from_period: Annotated[int, typer.Option(help="The first period that the new version governs.")],
+    out: Annotated[Path, typer.Option(help="The TOML file to write.")],
+) -> None:
+    """Draft the next version: the same text, with its number, its predecessor's pin and its first period.
+
+    Edit it; `treaty check NEW --previous OLD` says in plain words what changes and who must sign; then every signer
+    runs `treaty sign NEW --previous OLD`. Hand it in with `brakeline node submit`, early: it governs from its first
+    period on, whenever it arrives.
+    """
+    from brakeline.treaty.changes import drafted
+
+    with reported():
+        if out.exists():
+            fail(f"treaty-exists: {out} is there already; it is never overwritten. Choose another name")
+        document = read_document(file)
+        if from_period <= document.effective_period:
+            fail(f"treaty-succession: from period {from_period}: expected more than {document.effective_period}")
+        write_whole(out, drafted(read_bytes(file).decode("utf-8"), document, from_period).encode("utf-8"))
+        typer.echo(f"wrote {out}, version {document.version + 1}; edit it, then:")
+        typer.echo(f"brakeline treaty check {out} --previous {file}")
 
 
 def _listed(file: Path, problems: Sequence[Problem]) -> list[str]:
@@ -249,6 +285,7 @@ def sign_treaty(
     key: Annotated[list[Path], typer.Option(help="The key file to sign with; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The envelope; signatures that stand in it already are kept.")],
     pin: Annotated[str, typer.Option(help="Refuse to sign anything but the version with this digest.")] = "",
+    previous: Annotated[Path | None, typer.Option(help="Of an amendment, the version before it.")] = None,
     passphrase_file: PassphraseFile = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -256,7 +293,6 @@ def sign_treaty(
 
     Signing twice changes nothing. What is signed is the canonical form of the file: see its pin with `treaty show`.
     """
-    from brakeline.treaty.signing import treaty_state
     from brakeline.treaty.statements import encode_statement
 
     with reported():
@@ -265,12 +301,13 @@ def sign_treaty(
             fail(f"treaty-not-pinned: expected {pin}, found {document.digest}. Do not sign: this is another version")
         payload = encode_statement(document)
         envelope = read_envelope(out) if out.exists() else None
+        before = _before(document, previous)
         for path in key:
-            envelope = _sign_with(document, payload, envelope, path, passphrase_file)
+            envelope = _sign_with(document, before, payload, envelope, path, passphrase_file)
         if envelope is None:
             raise typer.BadParameter("give at least one --key")
         write_whole(out, envelope.to_dsse_json())
-        state = treaty_state(document, envelope)
+        state = _state(document, before, envelope)
         value = {"file": str(out), "digest": document.digest, **signing_json(state)}
         emit(
             value,
@@ -279,15 +316,43 @@ def sign_treaty(
         )
 
 
+def _before(document: TreatyDocument, previous: Path | None) -> TreatyDocument | None:
+    """Return the version before *document*, which must follow from it."""
+    from brakeline.treaty.document_checks import succession_mistakes
+
+    if previous is None:
+        if document.version > 1:
+            fail(f"treaty-succession: this is version {document.version}: give the version before it as --previous")
+        return None
+    before = read_document(previous)
+    mistakes = succession_mistakes(before, document)
+    if mistakes:
+        fail("\n".join(f"{item.code}: {item.where}: {item.message} (expected {item.expected})" for item in mistakes))
+    return before
+
+
+def _state(document: TreatyDocument, before: TreatyDocument | None, envelope: Envelope | None) -> SigningState:
+    from brakeline.treaty.signing import amendment_state, treaty_state
+
+    return treaty_state(document, envelope) if before is None else amendment_state(before, document, envelope)
+
+
 def _sign_with(
-    document: TreatyDocument, payload: bytes, envelope: Envelope | None, path: Path, passphrase_file: Path | None
+    document: TreatyDocument,
+    before: TreatyDocument | None,
+    payload: bytes,
+    envelope: Envelope | None,
+    path: Path,
+    passphrase_file: Path | None,
 ) -> Envelope:
     from hashlib import sha256
 
     from brakeline.treaty.signing import add_signature
 
     signer = open_signer(path, passphrase_file)
-    if sha256(signer.public_key).hexdigest() not in document.all_statement_and_log_keys():
+    allowed = set(document.all_statement_and_log_keys())
+    allowed |= set() if before is None else {key.keyid for key in before.party_keys().values()}
+    if sha256(signer.public_key).hexdigest() not in allowed:
         fail(f"signer-not-allowed: {path}: the treaty does not name this key. Sign with one that it names")
     return add_signature(payload, envelope, signer)
 
@@ -299,21 +364,20 @@ def _sign_with(
 def show_treaty(
     file: TreatyFile,
     signed: Annotated[Path | None, typer.Option(help="The envelope, when FILE is the TOML file.")] = None,
+    previous: Annotated[Path | None, typer.Option(help="Of an amendment, the version before it.")] = None,
     require_complete: Annotated[
         bool, typer.Option("--require-complete", help="Exit with 4 unless all have signed.")
     ] = False,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Show the pin, the signatures present and missing, the rules in force and the witness policies."""
-    from brakeline.treaty.signing import treaty_state
-
     with reported():
         document = read_document(file)
         is_envelope = read_bytes(file).lstrip().startswith(b"{")
         envelope = read_envelope(signed or file) if signed is not None or is_envelope else None
         if envelope is not None and treaty_of(envelope).digest != document.digest:
             fail(f"treaty-not-pinned: expected {document.digest}, found {treaty_of(envelope).digest} in the envelope")
-        state = treaty_state(document, envelope)
+        state = _state(document, _before(document, previous), envelope)
         emit(_shown(document, state), _show_lines(document, state), form)
     if require_complete and not state.complete:
         raise typer.Exit(EXIT_INCOMPLETE)
