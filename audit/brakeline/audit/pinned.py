@@ -3,6 +3,10 @@
 Two forms, told apart by their first character: TOML, as negotiators edit it, and the signed envelope (DSSE JSON), whose
 signatures are then verified too. Either way the digest of the canonical document must be the pin, which the auditor has
 from elsewhere; with the pin right, nobody's signature is needed to believe the text.
+
+A pin may be that of an amendment. Then *path* is a folder with a file for every version up to it: each names the digest
+of the one before, so that the pin holds them all. Logs begin with version 1, and every replay does; later versions than
+the pinned one are learnt from the logs, by the signatures that admission asks for.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import check_treaty_statement
 from brakeline.treaty.document import TreatyDocument, load_toml
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.statements import parse_statement
 
 MAX_FILE = 1024 * 1024
 _PIN = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -34,9 +39,11 @@ def load_pinned(path: Path, pin: str) -> TreatyDocument:
             found=pin[:80],
             fix="take the pin from a source you trust; `brakeline treaty show` prints it",
         )
+    if path.is_dir():
+        return _first_of(path, pin)
     data = _read(path)
     if data.lstrip().startswith(b"{"):
-        return check_treaty_statement(Envelope.from_dsse_json(data), pin)[1]
+        return _first(check_treaty_statement(Envelope.from_dsse_json(data), pin)[1])
     try:
         document = load_toml(data.decode("utf-8")).require()
     except UnicodeDecodeError:
@@ -48,6 +55,45 @@ def load_pinned(path: Path, pin: str) -> TreatyDocument:
             expected=pin,
             found=document.digest,
             fix="obtain the treaty whose digest your government published",
+        )
+    return _first(document)
+
+
+def _first(document: TreatyDocument) -> TreatyDocument:
+    """Return *document*, which must be version 1."""
+    if document.version == 1:
+        return document
+    raise BrakelineError(
+        code="treaty-chain",
+        message=f"the pin is that of version {document.version}: a log is replayed from version 1 on",
+        expected="a folder with the files of versions 1 to the pinned one",
+        found="one file",
+        fix="put them into one folder and give that as the treaty",
+    )
+
+
+def _first_of(folder: Path, pin: str) -> TreatyDocument:
+    """Return version 1 of the chain that ends in *pin*, of the versions in *folder*."""
+    found: dict[str, TreatyDocument] = {}
+    for path in sorted(item for item in folder.iterdir() if item.suffix in (".toml", ".json")):
+        data = _read(path)
+        if data.lstrip().startswith(b"{"):
+            said = parse_statement(Envelope.from_dsse_json(data).payload).predicate
+        else:
+            said = load_toml(data.decode("utf-8", "replace")).require()
+        if isinstance(said, TreatyDocument):
+            found[said.digest] = said
+    wanted, document = pin, found.get(pin)
+    while document is not None and document.version > 1:
+        wanted = document.previous
+        document = found.get(wanted)
+    if document is None:
+        raise BrakelineError(
+            code="treaty-chain",
+            message="a version between the first and the pinned one is missing",
+            expected=f"a file of the version {wanted}",
+            found=", ".join(f"version {item.version}" for item in found.values()) or "no version",
+            fix="obtain every version from version 1 to the one that you pin",
         )
     return document
 

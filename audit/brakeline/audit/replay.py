@@ -160,6 +160,7 @@ def weigh(
         gaps += [gap for gap in found if gap is not None]
     judged, gone = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
     gaps += gone
+    gaps += _pin_lacking(document, pin, list(kept.values()))
     gaps += receipts.open if receipts is not None else ()
     report = AuditReport(
         pin=pin,
@@ -177,6 +178,19 @@ def weigh(
         sealed=tuple(sealed_reports(kept.values())),
     )
     return report, judged.findings
+
+
+def _pin_lacking(document: TreatyDocument, pin: str, parts: Sequence[Facts]) -> Iterator[Problem]:
+    """Say that no log holds the version that was pinned, where that is a later one than the first."""
+    held = {document.digest, *(version.digest for facts in parts for version in facts.amendments)}
+    if pin not in held:
+        yield Problem(
+            "treaty-version-lacking",
+            "no log that was read holds the version of the treaty that was pinned: its periods are judged by another",
+            pin,
+            ", ".join(sorted(held))[:400],
+            "submit that version; read further logs",
+        )
 
 
 def gather(
