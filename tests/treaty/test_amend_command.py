@@ -9,6 +9,7 @@ from brakeline.treaty.admission import Admitted, Register, admit
 from brakeline.treaty.changes import changes, drafted, signatures_wanted
 from brakeline.treaty.document import load_toml
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.strictjson import JsonValue
 
 from tests.support import cast
 from tests.support.cast import amended, with_rule
@@ -64,7 +65,7 @@ def test_the_parties_of_both_versions_sign_and_then_admission_takes_it(
 
 def test_what_changes_is_said_member_by_member_and_what_follows_from_it() -> None:
     labs = cast.json_lines(V1.to_json()["lab"])
-    rules = cast.json_lines(with_rule(V1, "muf", "referral", k_permille=5, h_flop="200000000000"))
+    rules: list[JsonValue] = [*cast.json_lines(with_rule(V1, "muf", "referral", k_permille=5, h_flop="200000000000"))]
     second = amended(
         V1,
         7,
@@ -73,7 +74,7 @@ def test_what_changes_is_said_member_by_member_and_what_follows_from_it() -> Non
             labs[0],
             {**labs[1], "name": "lab-9.party-b.example", "root_key": str(cast.vkey("lab-9.party-b.example"))},
         ],
-        rule=[*(item for item in rules if item["rule"] != "late")],
+        rule=[item for item in rules if isinstance(item, dict) and item["rule"] != "late"],
     )
     told = changes(V1, second)
     assert "silence: continue -> stop" in told
@@ -89,7 +90,7 @@ def test_what_changes_is_said_member_by_member_and_what_follows_from_it() -> Non
 
 
 def test_a_rule_that_leaves_and_a_rival_that_is_settled_are_said() -> None:
-    rules = [item for item in cast.json_lines(V1.to_json()["rule"]) if item["rule"] != "muf"]
+    rules: list[JsonValue] = [item for item in cast.json_lines(V1.to_json()["rule"]) if item["rule"] != "muf"]
     second = amended(V1, 3, rule=rules)
     assert "muf is in force no longer: nothing is found about later periods" in changes(V1, second)
     third = amended(second, 5, settles=["f" * 64])
