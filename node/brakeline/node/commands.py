@@ -255,6 +255,27 @@ def preview(
         _emit(shown.to_json(), previews.text(shown), form)
 
 
+@app.command(epilog="Example: brakeline node disclose --dir node --out for-the-auditor --period 12")
+def disclose(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="Write <statement>.disclosure.json files here.")] = None,
+    period: Annotated[list[int] | None, typer.Option(help="Only books of these periods; default: all.", min=0)] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send them to the verifiers once more; the node must not be running.")
+    ] = False,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Give what opens sealed values to an auditor, as files, or to verifiers once more. Whoever has it reads them."""
+    from brakeline.node import disclose as disclosures
+
+    with reported():
+        found = disclosures.disclose(folder, out, period, again=again)
+        value = {"statements": found, "out": "" if out is None else str(out), "again": again}
+        done = [f"{len(found)} disclosures" + ("" if out is None else f" written to {out}")]
+        done += ["they go to the verifiers again when the node starts"] if again else []
+        _emit(value, done, form)
+
+
 @app.command("say", epilog="Example: brakeline node say declaration.toml --dir node")
 def say_(
     file: Annotated[Path, typer.Argument(help="A TOML file: say = declaration, inventory, reply or correction.")],

@@ -29,6 +29,9 @@
     slots = 4                            # into how many slots a period is cut for the chip x slot table
     settle_ms = 3000                     # how long to wait for meters that are away before a period is booked
 
+    [disclosure]                         # leave out to seal all that the treaty lets a site seal
+    seal = ["/predicate/lines/*/joules"] # these only; [] for nothing
+
     [metrics]
     listen = "127.0.0.1:9464"            # Prometheus scrapes http://127.0.0.1:9464/metrics; leave out for none
 
@@ -89,6 +92,12 @@ class BooksPart(_Part):
     settle_ms: Annotated[StrictInt, Field(ge=0)] = 3000
 
 
+class DisclosurePart(_Part):
+    """``[disclosure]``: patterns of what is sealed, None for everything that the treaty lets a site seal."""
+
+    seal: tuple[StrictStr, ...] | None = None
+
+
 class MetricsPart(_Part):
     """``[metrics]``: where figures for Prometheus are served; port 0 takes a free one, which the ready line names."""
 
@@ -146,6 +155,7 @@ class NodeConfig(_Part):
     tls: TlsPart = TlsPart()
     chips: tuple[ChipsPart, ...] = ()
     books: BooksPart = BooksPart()
+    disclosure: DisclosurePart = DisclosurePart()
     metrics: MetricsPart | None = None
     egress: EgressPart | None = None
     key: KeyPart = KeyPart()

@@ -69,6 +69,7 @@ class Claim:
     ``replaces``: why the books take the place of others of their period, "" where they are its first. ``corrected``:
     the period whose owed correction this is. ``own``: what the node's own meter made of a period in whose books records
     are.
+    ``disclosure`` is what opens the sealed values of the payload, empty where nothing is sealed.
     """
 
     period: int | None = None
@@ -80,6 +81,7 @@ class Claim:
     replaces: str = ""
     corrected: int | None = None
     own: bytes = b""
+    disclosure: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,29 @@ class Journal(RecordsJournal):
                     found=str(item.sequence),
                 )
             self._db.execute("INSERT INTO statement VALUES(?,?,?,0)", (item.sequence, item.digest, item.payload))
+            if claim.disclosure:  # before anything is signed: salts that are lost can never be found again
+                self._db.execute("INSERT INTO disclosure VALUES(?,?)", (item.digest, claim.disclosure))
             self._claim(item.sequence, claim)
+
+    def disclosure(self, digest: str) -> bytes:
+        """Return what opens the sealed values of the statement *digest*, empty where nothing of it is sealed."""
+        rows = self._rows("SELECT data FROM disclosure WHERE digest=?", digest)
+        return cast("bytes", rows[0][0]) if rows else b""
+
+    def disclosed(self) -> list[tuple[int, str, int | None]]:
+        """Return (sequence, digest, period of books) of every statement with sealed values, in order."""
+        return self._rows(
+            "SELECT s.sequence, s.digest, u.period FROM disclosure d JOIN statement s ON s.digest = d.digest "
+            "LEFT JOIN usage u ON u.sequence = s.sequence ORDER BY s.sequence"
+        )
+
+    def deliver_again(self, digests: Iterable[str]) -> None:
+        """Let the envelopes of the statements *digests* be sent once more to every verifier that has received them."""
+        with self._change():
+            self._db.executemany(
+                "UPDATE delivery SET state='open' WHERE state='received' AND id=(SELECT id FROM outbox WHERE digest=?)",
+                [(digest,) for digest in digests],
+            )
 
     def _claim(self, sequence: int, claim: Claim) -> None:
         try:

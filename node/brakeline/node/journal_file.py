@@ -16,7 +16,7 @@ from typing import Any, Self, cast
 import apsw
 from brakeline.ledger.errors import BrakelineError
 
-SCHEMA = 5
+SCHEMA = 6
 _TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE session(id TEXT PRIMARY KEY, workload TEXT NOT NULL, activity TEXT NOT NULL, opened_at INTEGER NOT NULL,
@@ -64,6 +64,9 @@ CREATE TABLE owed(period INTEGER PRIMARY KEY, corrects TEXT NOT NULL, replacemen
   STRICT;
 CREATE TABLE old_line(usage TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(usage, n))
   STRICT, WITHOUT ROWID;
+""",
+    6: """
+CREATE TABLE disclosure(digest TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """,
 }
 """What each version of the schema adds to the one before."""

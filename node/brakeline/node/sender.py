@@ -14,8 +14,9 @@ is evidence. A verifier that lies about receipts therefore delays itself, and no
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import grpc
@@ -30,6 +31,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.terms import VerifierTerms
 from brakeline.v1 import verifier_pb2_grpc as rpc
+from nacl.public import PublicKey, SealedBox
 
 MAX_ITEMS = 512
 MAX_BYTES = 3 * 1024 * 1024 - 64 * 1024
@@ -109,10 +111,13 @@ class Sender:
         items = self._journal.undelivered(self.verifier.name)
         fresh = [item for item in items if item.state is Delivery.OPEN]
         waiting = len(items) - len(fresh)
-        for batch in _batches(fresh):
-            request = wire.to_batch(Envelope.from_body(item.body) for item in batch)
+        for batch in _batches(fresh, self._more):
+            boxes = [self._box(item.digest) for item in batch]
+            request = wire.to_batch((Envelope.from_body(item.body) for item in batch), boxes)
             response = await self._stub.SubmitBatch(request, timeout=CALL_S)
             waiting += self._settle(zip(batch, wire.from_batch(response, len(batch)), strict=True))
+            for place, why in wire.undisclosed(response):
+                _log.error("disclosure-refused", verifier=self.verifier.name, digest=batch[place].digest, why=why)
         for item in items:
             if item.state is Delivery.PENDING:
                 request_one = wire.to_receipt_request(item.digest, item.author, item.sequence)
@@ -122,6 +127,16 @@ class Sender:
             raise _Open
         if len(items) == MAX_ITEMS:
             self._wake.set()
+
+    def _more(self, item: Outgoing) -> int:
+        """Return how many bytes travel beside an envelope."""
+        return 200 + (len(self._journal.disclosure(item.digest)) if self.verifier.disclosure_key else 0)
+
+    def _box(self, digest: str) -> bytes:
+        """Return what opens the statement *digest*, sealed to this verifier; empty where there is nothing to tell."""
+        data = self._journal.disclosure(digest)
+        key = self.verifier.disclosure_key
+        return b"" if not data or key is None else SealedBox(PublicKey(base64.b64decode(key))).encrypt(data)
 
     def _settle(self, results: Iterable[tuple[Outgoing, wire.Result]]) -> int:
         """Keep what the verifier said; return how many are still to come.
@@ -204,14 +219,15 @@ def check_receipt(data: bytes, digest: str, verifier: VerifierTerms, document: T
         )
 
 
-def _batches(items: list[Outgoing]) -> Iterator[list[Outgoing]]:
+def _batches(items: list[Outgoing], more: Callable[[Outgoing], int]) -> Iterator[list[Outgoing]]:
     batch: list[Outgoing] = []
     size = 0
     for item in items:
-        if batch and (len(batch) == MAX_ITEMS or size + len(item.body) + 200 > MAX_BYTES):
+        takes = len(item.body) + more(item)
+        if batch and (len(batch) == MAX_ITEMS or size + takes > MAX_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(item)
-        size += len(item.body) + 200
+        size += takes
     if batch:
         yield batch

@@ -160,7 +160,8 @@ def open_site(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int])
     try:
         keyid = VKey(settings.site, TYPE_STATEMENT, signer.public_key).keyid
         held = doubt(journal, guard, keyid, always=settings.guard is not None and settings.guard.ask == "always")
-        return settings, Site(settings.site, document, journal, signer, now_ms, guard, held)
+        seal = settings.disclosure.seal
+        return settings, Site(settings.site, document, journal, signer, now_ms, guard, held, seal)
     except BaseException:
         journal.close()
         raise

@@ -12,8 +12,9 @@ A library as much as the service's core: nothing here needs a network or a runni
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
@@ -24,11 +25,14 @@ from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
 from brakeline.node.journal_records import Owed
 from brakeline.node.keys.guard import Guard, LastSigned
 from brakeline.treaty.admission import Admitted, admit
+from brakeline.treaty.disclosure import disclosure_of
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
-from brakeline.treaty.oversight import Correction
+from brakeline.treaty.oversight import Correction, Opening
 from brakeline.treaty.quantities import InstantMs, Rational
 from brakeline.treaty.register import Register
+from brakeline.treaty.seal import SALT_BYTES
+from brakeline.treaty.sealing import seal_payload
 from brakeline.treaty.spotcheck.table import SECRET_BYTES
 from brakeline.treaty.statements import (
     AuthoredPredicate,
@@ -39,6 +43,7 @@ from brakeline.treaty.statements import (
     encode_statement,
     parse_statement,
 )
+from brakeline.treaty.strictjson import parse_object
 from brakeline.treaty.succession import Succession
 
 _POSITION_ONLY = ("usage", "acknowledgement", "opening")
@@ -79,11 +84,15 @@ class Site:
         now_ms: Callable[[], int],
         guard: Guard | None = None,
         held: str = "",
+        seal: Collection[str] | None = None,
     ) -> None:
         """Take up the chain where the journal left it; signs again what was reserved but not signed before a crash.
 
         *guard*: consents to every signature. *held*: why nothing may be signed for now, empty where all is well.
+        *seal*: patterns of what is sealed, None for all that the treaty lets a site seal (SiteError ``site-seal``).
         """
+        self.seal = frozenset(document.sealing.fields if seal is None else seal)
+        _check_seal(self.seal, document)
         self.name, self.journal = name, journal
         self._succession = Succession(document)
         self._signer, self._now_ms, self._guard, self._held = signer, now_ms, guard, held
@@ -193,7 +202,8 @@ class Site:
         sequence, previous = self.journal.head()
         treaty = self.document if claim.period is None else self.governing(claim.period)
         predicate = build(Position(self.name, sequence, previous, treaty.digest))
-        payload = encode_statement(predicate, more_subjects)
+        payload, disclosure = self._sealed(predicate, encode_statement(predicate, more_subjects))
+        claim = replace(claim, disclosure=disclosure) if disclosure else claim
         item = Reserved(sequence, parse_statement(payload).digest, payload)
         self._check(item)
         self.journal.reserve(item, claim)
@@ -360,6 +370,16 @@ class Site:
         self.journal.prune(grid.start_of(period).value)
         return made
 
+    def _sealed(self, predicate: AuthoredPredicate, payload: bytes) -> tuple[bytes, bytes]:
+        """Return the payload with what this site seals sealed, and the disclosure, empty where nothing is."""
+        name = _SEALABLE.get(type(predicate))
+        if name is None or not self.seal:
+            return payload, b""
+        lines = self.document.limits.line_count
+        salts = partial(os.urandom, SALT_BYTES)
+        sealed, opened = seal_payload(parse_object(payload), name, self.seal, lines, salts)
+        return (sealed, disclosure_of(sealed, opened).encoded) if opened else (payload, b"")
+
     def _check(self, item: Reserved) -> None:
         unsigned = Envelope(item.payload, (RawSignature(self.keyid, bytes(64)),))
         outcome = admit(self.register, unsigned, now_ms=self._now_ms(), verify=_not_signed_yet)
@@ -410,6 +430,21 @@ def _correction(owed: Owed) -> Callable[[Position], Correction]:
         )
 
     return build
+
+
+_SEALABLE: dict[type[object], str] = {Usage: "usage", Opening: "opening"}
+
+
+def _check_seal(seal: Collection[str], document: TreatyDocument) -> None:
+    beyond = sorted(set(seal) - set(document.sealing.fields))
+    if beyond:
+        raise SiteError(
+            code="site-seal",
+            message="this site is set to seal what the treaty does not let it seal",
+            expected=", ".join(document.sealing.fields)[:200] or "nothing",
+            found=", ".join(beyond)[:200],
+            fix="take it out of `seal` under [disclosure] in node.toml",
+        )
 
 
 def default_serials(site: str, chip_class: str, count: int) -> tuple[str, ...]:

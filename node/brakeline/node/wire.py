@@ -57,9 +57,21 @@ def to_attestation(envelope: Envelope) -> pb.Attestation:
     return pb.Attestation(payload=envelope.payload, signatures=signatures)
 
 
-def to_batch(envelopes: Iterable[Envelope]) -> pb.SubmitBatchRequest:
-    """Return a batch to submit."""
-    return pb.SubmitBatchRequest(attestations=[to_attestation(envelope) for envelope in envelopes])
+def to_batch(envelopes: Iterable[Envelope], boxes: Iterable[bytes] = ()) -> pb.SubmitBatchRequest:
+    """Return a batch to submit, with the sealed box of a disclosure beside each envelope that has one."""
+    attestations = [to_attestation(envelope) for envelope in envelopes]
+    for attestation, box in zip(attestations, boxes, strict=False):
+        attestation.disclosure = box
+    return pb.SubmitBatchRequest(attestations=attestations)
+
+
+def undisclosed(response: pb.SubmitBatchResponse) -> list[tuple[int, str]]:
+    """Return place in the batch, and why, of every disclosure that the verifier does not hold."""
+    return [
+        (place, _problem(item.disclosure, final=True).text)
+        for place, item in enumerate(response.results)
+        if item.HasField("disclosure")
+    ]
 
 
 def to_status(author: str = "") -> pb.GetStatusRequest:

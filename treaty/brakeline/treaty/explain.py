@@ -144,7 +144,10 @@ def _audiences(document: TreatyDocument) -> tuple[Audience, ...]:
         public.append(f"{figures}: nothing is sealed under this treaty")
     rows = [Audience("everybody (the logs are public)", tuple(public), tuple(hidden))]
     if sealed and openers:
-        told = f"the values of {', '.join(sealed)} (each goes to at least {document.sealing.holders} of these)"
+        told = (
+            f"the values of {', '.join(sealed)} (each goes to at least {document.sealing.holders} of these within "
+            f"{duration(document.deadlines.disclosure_ms.value)}, or its site is found)"
+        )
         rows.append(Audience(f"verifiers that open what is sealed: {', '.join(openers)}", (told,)))
     rows.append(
         Audience(
