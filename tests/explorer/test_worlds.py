@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_years_bring_generations_of_models_and_new_chips() -> None:
     assert site.renewed
     served = {parent for works in site.truth.values() for w in works if w.workload == "serving" for parent in w.parents}
     assert len(served) > 1
+
+
+def test_books_that_are_corrected_after_chips_were_renewed_cite_the_chips_of_their_time() -> None:
+    world = honest(treaty(), 1, 3, 1)
+    site = world.first
+    site.renewed[31] = 7
+    for period in range(29, 33):
+        site.mistaken[period] = [replace(work, joules=0) for work in site.said[period]]
+    assert hear(world).found == ()
 
 
 def test_fewer_sites_are_the_same_first_ones() -> None:

@@ -106,7 +106,7 @@ class _Speaker:
         self._chains = _Chains(world.document.digest)
         slots = world.document.rule("false-opening")
         self._slots = 1 if slots is None else slots.integer("slots")
-        self._inventories: dict[str, Statement] = {}
+        self._inventories: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         self._mistakes: defaultdict[int, list[tuple[Site, int, str]]] = defaultdict(list)
         self._extras: defaultdict[int, list[Extra]] = defaultdict(list)
         for extra in world.extras:
@@ -154,8 +154,9 @@ class _Speaker:
             "serials": {"root": _serials(site, period), "count": site.chips},
             **more,
         }
-        self._inventories[site.name] = self._chains.say(site.name, "inventory", held)
-        return self._inventories[site.name]
+        said = self._chains.say(site.name, "inventory", held)
+        self._inventories[site.name].append((period, said.digest))
+        return said
 
     def _renewed(self, site: Site, period: int) -> Statement:
         """Return an inventory in which some chips are new, and as many gone."""
@@ -166,7 +167,7 @@ class _Speaker:
 
         bought: JsonObject = {**movement("acquired"), "counterparty": "a vendor"}
         more: JsonObject = {
-            "follows": self._inventories[site.name].digest,
+            "follows": self._inventories[site.name][-1][1],
             "movements": [bought, movement("retired")],
         }
         return self._holds(site, period, more)
@@ -227,7 +228,7 @@ class _Speaker:
         usage: JsonObject = {
             "start": self._grid.start_of(period).value + off,
             "end": self._grid.end_of(period).value + off,
-            "inventory": self._inventories[site.name].digest,
+            "inventory": next(held for since, held in reversed(self._inventories[site.name]) if since <= period),
             "table": {"root": _ROWS, "rows": site.chips * self._slots},
             "lines": lines,
         }
