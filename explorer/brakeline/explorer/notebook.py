@@ -7,7 +7,7 @@ in. The first line of the corpus to change makes a notebook worthless, and nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from brakeline.treaty.document import TreatyDocument
 
 
 @contextmanager
-def notebook(path: Path, document: TreatyDocument, setting: Setting) -> Iterator[Notes]:
+def notebook(path: Path, document: TreatyDocument, setting: Setting) -> Generator[Notes]:
     """Read *path*, which need not exist, and add to it what is seen."""
     about = {"treaty": document.digest, "days": setting.days, "sites": setting.sites, "chips": setting.chips}
     seen = {item.task: item for item in _read(path, about)} if path.exists() else {}
@@ -37,7 +37,7 @@ def notebook(path: Path, document: TreatyDocument, setting: Setting) -> Iterator
         yield Notes(seen, write)
 
 
-def _read(path: Path, about: dict[str, object]) -> Iterator[Seen]:
+def _read(path: Path, about: Mapping[str, object]) -> Iterator[Seen]:
     for line in path.read_text("utf-8").splitlines():
         try:
             value = json.loads(line)
