@@ -23,8 +23,8 @@ def lives(folder: Path, count: int, seed: int) -> None:
     assert found["signatures"] >= found["statements"] - 1 > 0
 
 
-def test_twelve_kills_sign_nothing_twice_and_lose_nothing(tmp_path: Path) -> None:
-    lives(tmp_path, 12, 7)
+def test_ten_kills_sign_nothing_twice_and_lose_nothing(tmp_path: Path) -> None:
+    lives(tmp_path, 10, 7)
 
 
 @pytest.mark.soak
