@@ -30,7 +30,7 @@ from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.source import HttpSource, Source
 from brakeline.node import config
-from brakeline.node.journal import Delivery, Journal
+from brakeline.node.journal import Journal
 from brakeline.node.keys.chain import Chains, learn
 from brakeline.node.keys.guard import Guard
 from brakeline.node.sender import Sender
@@ -184,12 +184,14 @@ def booked(folder: Path) -> tuple[int, list[Usage], list[tuple[int, str]]]:
 
 
 def drained(folder: Path, period: int) -> bool:
-    """Whether *period* is booked, and everything is with every verifier."""
+    """Whether the books of *period*, and whatever was signed before them, are with every verifier."""
     with Journal(folder / "node" / "journal.db", read_only=True) as journal:
-        if (journal.last_period() or 0) < period:
+        digest = journal.usage(period)
+        if digest is None:
             return False
-        found = [journal.progress(name) for name in cast.VERIFIERS]
-        return all(progress[Delivery.OPEN] + progress[Delivery.PENDING] == 0 for progress in found)
+        last = next(item.id for item in journal.envelopes() if item.digest == digest)
+        waiting = [item.id for name in cast.VERIFIERS for item in journal.undelivered(name, 1)]
+        return all(number > last for number in waiting)
 
 
 def check(folder: Path, document: TreatyDocument, flop: int) -> list[str]:
