@@ -198,6 +198,7 @@ def meter(
 def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
     """Say what is booked, what has arrived at whom, which orders are known. Reads only; the node may run."""
     from brakeline.node import config
+    from brakeline.node.gap import gaps_of
     from brakeline.node.journal import Delivery, Journal
     from brakeline.node.setup import JOURNAL, TREATY, load_treaty
 
@@ -205,6 +206,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
         settings = config.load(folder / config.FILE)
         document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
         with Journal(folder / JOURNAL, read_only=True) as journal:
+            gaps = gaps_of(document, journal)
             progress = {v.name: journal.progress(v.name) for v in document.verifiers}
             held = journal.receipts()
             value = {
@@ -222,6 +224,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
                 "orders": [{"digest": d, "seen_at": at} for d, _, at in journal.orders()],
                 "stopped": (stopped := [item for d, _, at in journal.orders() for item in _stopped(journal, d, at)]),
                 "acknowledged": sorted(journal.acknowledged()),
+                "method_gaps": [gap.to_json() for gap in gaps],
             }
         lines = [
             f"site          {value['site']}",
@@ -237,6 +240,7 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
                 f"agreed {item['agreed_ms']}, ceased {item['ceased_ms']}, durable {item['durable_ms']}"
                 for item in stopped
             ),
+            *(gap.text() for gap in gaps),
         ]
         _emit(value, lines, form)
 

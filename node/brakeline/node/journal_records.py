@@ -56,6 +56,15 @@ class RecordsJournal(BrakeJournal):
         """Return what the node's own meter made of *period*, as it was kept when records first changed its books."""
         return cast("bytes | None", self._value("SELECT data FROM own WHERE period=?", period))
 
+    def standing(self, limit: int) -> list[tuple[int, bytes, bytes]]:
+        """Return (period, payload, what opens it) of the books that stand of the newest *limit* periods, in order."""
+        rows = self._rows(
+            "SELECT u.period, s.payload, coalesce(d.data, x'') FROM usage u JOIN statement s USING(sequence) "
+            "LEFT JOIN disclosure d ON d.digest = s.digest ORDER BY u.period DESC LIMIT ?",
+            limit,
+        )
+        return [(row[0], row[1], row[2]) for row in reversed(rows)]
+
     def payload(self, digest: str) -> bytes | None:
         """Return the payload of a statement of the site's chain; None where it is none."""
         return cast("bytes | None", self._value("SELECT payload FROM statement WHERE digest=?", digest))

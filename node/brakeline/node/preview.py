@@ -15,6 +15,7 @@ from pathlib import Path
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node import config
 from brakeline.node.books import Books
+from brakeline.node.gap import Gap, gaps_of
 from brakeline.node.journal import Journal
 from brakeline.node.setup import JOURNAL, TREATY, load_treaty
 from brakeline.node.site import Holding, Site
@@ -52,6 +53,7 @@ class Preview:
     logs: int
     told: tuple[str, ...] = ()
     rows_sealed: bool = False
+    gaps: tuple[Gap, ...] = ()
 
     def to_json(self) -> JsonObject:
         """Return the JSON object that ``--format json`` prints."""
@@ -63,7 +65,8 @@ class Preview:
         }  # fmt: skip
         told: list[JsonValue] = [*self.told]
         value: JsonObject = {"period": self.period, "to": "everybody", "leaves": leaves, "table": table}
-        return {**value, "sealed_to": told, "signed": False}
+        gaps: list[JsonValue] = [gap.to_json() for gap in self.gaps]
+        return {**value, "sealed_to": told, "method_gaps": gaps, "signed": False}
 
 
 def _reveals(leaf: Leaf) -> str:
@@ -106,7 +109,8 @@ def preview(folder: Path, period: int | None, now_ms: Callable[[], int]) -> Prev
             utilisation=settings.utilisation(),
             slots=settings.books.slots,
         )
-    return _shown(document, period, holding, books, site.seal)
+        gaps = tuple(gaps_of(document, journal, [(period, books.lines)] if journal.usage(period) is None else []))
+    return replace(_shown(document, period, holding, books, site.seal), gaps=gaps)
 
 
 def _shown(document: TreatyDocument, period: int, holding: Holding, books: Books, seal: frozenset[str]) -> Preview:
@@ -152,6 +156,7 @@ def text(shown: Preview) -> list[str]:
         *(f"  {leaf.pointer}  {leaf.value}" for leaf in digests),
         *_told(shown, sealed),
         f"rows of the chip x slot table that will be drawn, and opened to everybody: {opened}",
+        *(f"warning: {gap.text()}" for gap in shown.gaps),
     ]
 
 

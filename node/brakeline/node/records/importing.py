@@ -16,10 +16,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from brakeline.node.books import IDLE, UNATTRIBUTED, BookedSoFar, Books
 from brakeline.node.config import FILE, NodeConfig, load
+from brakeline.node.gap import open_lines
 from brakeline.node.journal import Journal
 from brakeline.node.meters.protocol import commitment
 from brakeline.node.preview import NoSigner
@@ -32,7 +32,7 @@ from brakeline.node.setup import JOURNAL, TREATY, load_treaty, open_site
 from brakeline.node.site import Site
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.spotcheck.table import SECRET_BYTES
-from brakeline.treaty.statements import Activity, Usage, UsageLine, parse_statement, to_json
+from brakeline.treaty.statements import Activity, UsageLine, to_json
 from brakeline.treaty.strictjson import JsonObject, JsonValue, parse_object
 
 MAX_RECORD = 4 * 1024 * 1024
@@ -259,7 +259,7 @@ class Importer:
 
     def _lines(self, digest: str) -> tuple[UsageLine, ...]:
         payload = self._site.journal.payload(digest)
-        return () if payload is None else cast("Usage", parse_statement(payload).predicate).lines
+        return () if payload is None else open_lines(payload, self._site.journal.disclosure(digest))
 
     # -- the report --------------------------------------------------------------------------------------------------
 
