@@ -63,7 +63,9 @@ class Agreement:
         """Whether each probability lies in the other's interval."""
         share, other = self.exact / self.worlds, self.fast / self.worlds
         low, high = self.exact_interval
-        return low <= other <= high and self.fast_interval.low <= share <= self.fast_interval.high
+        tiny = 1e-9
+        inside = low - tiny <= other <= high + tiny
+        return inside and self.fast_interval.low - tiny <= share <= self.fast_interval.high + tiny
 
 
 def compare(
