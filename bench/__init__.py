@@ -9,5 +9,5 @@ machine did in strict Ed25519 verifications just before and just after; of each 
 and the median is quoted.
 
 Reading order: :mod:`bench.denominator`, :mod:`bench.payloads`, :mod:`bench.ingest`, :mod:`bench.replay`,
-:mod:`bench.log`, :mod:`bench.report`.
+:mod:`bench.log`, :mod:`bench.workbench`, :mod:`bench.report`.
 """

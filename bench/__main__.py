@@ -1,4 +1,4 @@
-"""``python -m bench [ingest] [replay] [log] [hook] [training] [judge]``: measure, and write ``bench-out/``."""
+"""``python -m bench [ingest] [replay] [log] [hook] [training] [judge] [workbench]``: measure, and write ``bench-out/``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import hook, house, ingest, judge, log, replay, report, training
+from bench import hook, house, ingest, judge, log, replay, report, training, workbench
 from bench.payloads import Payload, SiteChain
 
-FIGURES = ("ingest", "replay", "log", "hook", "training", "judge")
+FIGURES = ("ingest", "replay", "log", "hook", "training", "judge", "workbench")
 ROUNDS = 5
 
 
 def main() -> int:
     """Read the command line, measure what it names, print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "figures", nargs="*", metavar="figure", help="ingest, replay, log, hook, training, judge; default: all"
-    )
+    parser.add_argument("figures", nargs="*", metavar="figure", help=f"{', '.join(FIGURES)}; default: all")
     parser.add_argument("--entries", type=int, default=4_096, help="statements in a round (default 4096)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"timed rounds, at least {ROUNDS}")
     parser.add_argument("--scale", action="store_true", help="log and judge at all sizes, not the smallest only")
@@ -51,6 +49,9 @@ def main() -> int:
             document = house.build(Path(folder)).document
             sizes = judge.SIZES[: None if options.scale else 1]
             print(judge.table(judge.measure(sizes, document, progress)), end="")
+    if "workbench" in wanted:
+        rounds = workbench.measure(options.rounds, progress)
+        print(workbench.table(rounds, workbench.sweep()), end="")
     print(f"wrote {options.out / 'bench.json'} and {options.out / 'bench.md'}")
     return 0
 
