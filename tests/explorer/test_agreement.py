@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from brakeline.explorer.commands import app
+from brakeline.explorer.evasion import STRATEGIES
 from brakeline.explorer.model import exact
 from brakeline.explorer.model.agree import Agreement, compare
 from brakeline.explorer.model.books import WAYS
@@ -64,6 +65,7 @@ def test_there_are_twenty_scenarios_and_most_are_gambles() -> None:
     shares = [caught / worlds for caught, worlds in (fast(name, 400, 11) for name in CASES)]
     assert sum(0.05 < share < 0.95 for share in shares) >= 12
     assert {case["strategy"] for case in CASES.values()} < set(WAYS)
+    assert all(set(ways) <= set(STRATEGIES[name].ways) for name, ways in WAYS.items())
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -103,6 +105,18 @@ def test_every_strategy_that_the_fast_model_knows_is_told_alike_by_both() -> Non
             found = compare(document, habits, strategy, way, 10**23, SEED, 1)
             if found is not None:
                 assert (found.differ, found.later) == (0, 0), (strategy, way)
+
+
+@pytest.mark.parametrize("strategy", ["unsaid", "as-evaluation", "secretly-through-the-pause", "thinned"])
+def test_where_room_is_short_both_put_more_into_other_periods(strategy: str) -> None:
+    habits, document = habits_of(CASES["quiet-eu"]), preset("eu-1e25").document
+    full = habits.capacity * (habits.periods - 2 * habits.day) * habits.hide_utilisation
+    for part in (0.62, 0.66, 0.70):
+        flop = int(full * part)
+        case = exact.Case(document.to_canonical(), habits, strategy, WAYS[strategy][0], flop)
+        told = [item.feasible for item in exact.play(case, SEED, range(2))]
+        outcome = play(habits, RuleBook.of(document, habits), SEED, 2, strategy, WAYS[strategy][0], float(flop))
+        assert told == list(outcome.feasible)
 
 
 def test_honest_worlds_are_quiet_or_loud_alike() -> None:

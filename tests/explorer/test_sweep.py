@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 WORLDS = 25
 PLAYS = (
     Play("unsaid", "evenly", 4e23),
-    Play("thinned", "as it is", 3e24),
+    Play("thinned", "FLOP as allowed", 3e24),
     Play("as-evaluation", "FLOP and joules as allowed", 1e24),
     Play("unattributed", "as it is", 3e23),
     Play("secretly-through-the-pause", "as it is", 1e23),

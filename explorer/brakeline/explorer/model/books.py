@@ -21,7 +21,9 @@ WAYS: dict[str, tuple[str, ...]] = {
     "as-inference": ("figures as measured", "FLOP as allowed", "FLOP and joules as allowed"),
     "as-evaluation": ("figures as measured", "FLOP as allowed", "FLOP and joules as allowed"),
     "as-other": ("figures as measured", "FLOP as allowed", "FLOP and joules as allowed"),
-    "thinned": ("as it is",),
+    "thinned": ("figures as measured", "FLOP as allowed", "FLOP and joules as allowed"),
+    "tokens-inflated": ("as it is",),
+    "throttled": ("as it is",),
     "unattributed": ("as it is",),
     "replayed": ("as it is",),
     "undeclared": ("as it is",),
@@ -107,19 +109,27 @@ def _honest(habits: Habits, sample: Sample) -> Books:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How hard chips train: of the dense peak, and of the way from idle to full power."""
+
+    utilisation: float
+    power: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hidden:
     """Hidden training.
 
     Attributes:
         span: first period and the one after the last.
-        share, flop, joules: of a period within the span, as in arrays.
+        share, flop, joules: by period of the span, and by world where the chips' room differs; as in arrays.
         truth: books in which the hidden run is left out and what gave way to it is gone: its joules are in ``boards``.
     """
 
     span: slice
-    share: float
-    flop: float
-    joules: float
+    share: Array
+    flop: Array
+    joules: Array
     truth: Books
 
 
@@ -133,14 +143,15 @@ def span_of(habits: Habits, way: str) -> slice:
     return slice(begins, ends)
 
 
-def hide(habits: Habits, sample: Sample, flop: float, span: slice, paused: bool = False) -> Hidden:
-    """Let *flop* (FLOP) be trained evenly over *span* on chips that idle, serve or evaluate, in this order.
+def hide(
+    habits: Habits, sample: Sample, flop: float, span: slice, paused: bool = False, pace: Pace | None = None
+) -> Hidden:
+    """Let *flop* (FLOP) be trained over *span* on chips that idle, serve or evaluate, in this order.
 
-    With *paused* the declared run has stopped, and its chips idle.
+    The same in every period, but where less room is left: then more in the others. With *paused* the declared run has
+    stopped, and its chips idle. *pace* is how hard chips train, by default as the habits say.
     """
-    plain = honest(habits, sample)
-    each = flop / (span.stop - span.start) / habits.capacity
-    share = each / habits.hide_utilisation
+    plain, pace = honest(habits, sample), pace or Pace(habits.hide_utilisation, habits.hide_power)
     inside = np.zeros((habits.periods, 1))
     inside[span] = 1.0
     stopped = inside * plain.train.share if paused else np.zeros_like(sample.train)
@@ -148,18 +159,40 @@ def hide(habits: Habits, sample: Sample, flop: float, span: slice, paused: bool 
     train = plain.train
     if paused:
         train = Line(train.share * keep, train.flop * keep, train.joules * keep)
-    wanted = share * inside
+    room = (sample.idle + stopped + plain.serve.share + plain.check.share)[span] * pace.utilisation
+    each, feasible = _spread(room, flop / habits.capacity)
+    share = each / pace.utilisation
+    wanted = np.zeros_like(sample.train)
+    wanted[span] = share
     from_idle = np.minimum(wanted, sample.idle + stopped)
-    wanted = wanted - from_idle
+    wanted = np.maximum(wanted - from_idle, 0.0)
     serve, wanted = _give(plain.serve, wanted)
     check, wanted = _give(plain.check, wanted)
     rest = plain.rest + habits.rest * (stopped - from_idle)
-    joules = share * habits.joules(habits.hide_power)
-    boards = train.joules + serve.joules + check.joules + plain.lost_joules + rest + joules * inside
-    feasible = np.asarray((wanted <= 1e-12).all(axis=0))
+    joules = share * habits.joules(pace.power)
+    boards = train.joules + serve.joules + check.joules + plain.lost_joules + rest
+    boards[span] += joules
     hardware = plain.hardware * keep if paused else plain.hardware
     left = replace(plain, train=train, hardware=hardware, serve=serve, check=check, rest=rest)
     return Hidden(span, share, each, joules, replace(left, boards=boards, feasible=feasible))
+
+
+def _spread(room: Array, whole: float) -> tuple[Array, NDArray[np.bool_]]:
+    """Return what is computed by period, none beyond its *room* (periods x worlds), so that it sums to *whole*.
+
+    And in which worlds there is room for all of it. One column serves all worlds where no period is short of room.
+    """
+    periods, worlds = room.shape
+    feasible = np.asarray(room.sum(axis=0) >= whole)
+    if whole / periods <= room.min():
+        return np.full((periods, 1), whole / periods), feasible
+    ordered = np.sort(room, axis=0)
+    below = np.cumsum(ordered, axis=0) - ordered
+    left = np.arange(periods, 0, -1, dtype=np.float64).reshape(-1, 1)
+    levels: Array = (whole - below) / left
+    first = np.argmax(levels <= ordered, axis=0)
+    level = np.where(feasible, levels[first, np.arange(worlds)], np.inf)
+    return np.minimum(level, room), feasible
 
 
 def _give(line: Line, wanted: Array) -> tuple[Line, Array]:
@@ -178,7 +211,8 @@ def cheat(habits: Habits, rules: RuleBook, sample: Sample, strategy: str, way: s
     if strategy == "ghost-chips":
         return _ghosts(habits, plain, flop)
     paused = strategy == "secretly-through-the-pause"
-    hidden = hide(habits, sample, flop, span_of(habits, way), paused)
+    pace = _throttle(habits, rules) if strategy == "throttled" else None
+    hidden = hide(habits, sample, flop, span_of(habits, way), paused, pace)
     truth = hidden.truth
     if paused:
         idle = np.zeros_like(sample.train)
@@ -229,7 +263,7 @@ def _labelled(habits: Habits, rules: RuleBook, hidden: Hidden, strategy: str, wa
         told = joules if way == "joules as measured" else allowed
         rest = truth.rest.copy()
         rest[span] += told
-        return replace(truth, rest=rest, quiet=told <= allowed * (1 + 1e-9))
+        return replace(truth, rest=rest, quiet=bool((told <= allowed * (1 + 1e-9)).all()))
     if strategy == "unattributed":
         lost, lost_joules = truth.lost.copy(), truth.lost_joules.copy()
         lost[span] += share
@@ -241,11 +275,19 @@ def _labelled(habits: Habits, rules: RuleBook, hidden: Hidden, strategy: str, wa
         hardware = truth.hardware.copy()
         hardware[span] += flop
         return replace(truth, train=_more(truth.train, span, share, flop, joules), hardware=hardware)
-    if way in ("FLOP as allowed", "FLOP and joules as allowed") and "activity-shape" in rules.rules:
-        flop = min(flop, share * rules.work_flop)
-    if way == "FLOP and joules as allowed" and "activity-shape" in rules.rules:
-        joules = min(joules, share * rules.work_joules)
-    if strategy in ("as-inference", "thinned"):
+    shaped = "activity-shape" in rules.rules
+    if strategy == "thinned":
+        serve = _more(truth.serve, span, share, flop, joules)
+        if shaped and way != "figures as measured":
+            serve = replace(serve, flop=_capped(serve.flop, serve.share * rules.work_flop, span))
+        if shaped and way == "FLOP and joules as allowed":
+            serve = replace(serve, joules=_capped(serve.joules, serve.share * rules.work_joules, span))
+        return replace(truth, serve=serve)
+    if shaped and (strategy == "tokens-inflated" or "allowed" in way):
+        flop = np.minimum(flop, share * rules.work_flop)
+    if shaped and way == "FLOP and joules as allowed":
+        joules = np.minimum(joules, share * rules.work_joules)
+    if strategy in ("as-inference", "tokens-inflated", "throttled"):
         return replace(truth, serve=_more(truth.serve, span, share, flop, joules))
     if strategy == "as-evaluation":
         return replace(truth, check=_more(truth.check, span, share, flop, joules))
@@ -253,7 +295,20 @@ def _labelled(habits: Habits, rules: RuleBook, hidden: Hidden, strategy: str, wa
     return replace(truth, other=_more(Line(none, none, none), span, share, flop, joules))
 
 
-def _more(line: Line, span: slice, share: float, flop: float, joules: float) -> Line:
+def _capped(figures: Array, most: Array, span: slice) -> Array:
+    said = figures.copy()
+    said[span] = np.minimum(figures, most)[span]
+    return said
+
+
+def _throttle(habits: Habits, rules: RuleBook) -> Pace:
+    """Return the pace at which training computes and draws just what services may, in whole thousandths."""
+    room = habits.board_watts - habits.idle_watts
+    allowed = rules.work_joules * habits.board_watts - habits.idle_watts
+    return Pace(rules.work_flop, max(1, int(1000 * allowed / room) - 1) / 1000)
+
+
+def _more(line: Line, span: slice, share: Array, flop: Array, joules: Array) -> Line:
     figures = [figure.copy() for figure in (line.share, line.flop, line.joules)]
     for figure, more in zip(figures, (share, flop, joules), strict=True):
         figure[span] += more

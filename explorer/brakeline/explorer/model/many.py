@@ -173,7 +173,8 @@ _TOLD = ("work_flop", "work_joules", "idle_limit", "maintenance_limit")
 
 
 def _caught(habits: Habits, sample: Sample, designs: Designs, play: Play, quiet: Mapping[Rule, Flags]) -> Array:
-    names = [name for name in _TOLD if name in designs.moved and "allowed" in play.way]
+    told = "allowed" in play.way or play.strategy in ("tokens-inflated", "throttled")
+    names = [name for name in _TOLD if name in designs.moved and told]
     keys = np.stack([designs.moved[name] for name in names], axis=1) if names else np.zeros((designs.count, 1))
     share = np.zeros(designs.count)
     for key in np.unique(keys, axis=0):
