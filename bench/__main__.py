@@ -1,4 +1,4 @@
-"""``python -m bench [ingest] [replay] [log] [hook] [training] [judge] [workbench]``: measure, and write ``bench-out/``."""
+"""``python -m bench`` with ingest, replay, log, hook, training, judge, workbench: measure, and write ``bench-out/``."""
 
 from __future__ import annotations
 
