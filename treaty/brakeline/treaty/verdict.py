@@ -214,17 +214,20 @@ def _lacking(logs: Logs) -> Iterator[Open]:
     grace = logs.document.deadlines.takeover_ms.value
     for facts in logs.parts:
         lacking: set[bytes] = set()
+        oldest = facts.newest_ms
         old = facts.newest_ms - grace
         for other in logs.parts:
             if other is not facts:
                 absent = other.arrivals.absent_from(facts.arrivals)
-                lacking |= {digest for digest, arrival in absent if arrival.at_ms < old}
+                late = {digest: arrival.at_ms for digest, arrival in absent if arrival.at_ms < old}
+                lacking |= late.keys()
+                oldest = min([oldest, *late.values()])
         if lacking:
             yield Open(
                 "statements-lacking",
                 f"the log {facts.origin} lacks statements that others have held for longer than the take-over grace",
                 "none",
-                f"{len(lacking)}, the first by digest {min(lacking).hex()}",
+                f"{len(lacking)}, the oldest held since {oldest} ms, the first by digest {min(lacking).hex()}",
                 "ask its verifier; this is provable only where its heartbeats say that it mirrored them (an omission)",
             )
 
