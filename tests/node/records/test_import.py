@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ from brakeline.node.site import Site
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.oversight import Correction
+from brakeline.treaty.sealing import PATTERNS
 from brakeline.treaty.statements import Activity, Usage
 from typer.testing import CliRunner
 
 from tests.node import house
-from tests.support import cast
+from tests.support import cast, sealing
 
 HEADER = "chip,job,start,end,activity,flop,tokens,joules,model,code,upstream,node_name\n"
 FIRST, SECOND = (f"{cast.SITE}/cpu-core/{i}" for i in range(2))
@@ -171,6 +173,20 @@ def test_verifiers_find_nothing_wrong_with_what_an_import_signs_but_time_that_no
     imported(folder, written(folder, *ROWS[:2]))
     imported(folder, written(folder, *ROWS[2:5], name="late.csv"))
     assert findings(folder, house.treaty(cast.START)) <= {"muf"}
+
+
+@pytest.mark.parametrize("fields", [sealing.FIGURES, PATTERNS], ids=["figures", "all that can be"])
+def test_books_that_are_sealed_are_imported_into_alike(
+    tmp_path: Path, authority: trustme.CA, fields: Collection[str]
+) -> None:
+    document = sealing.document(fields, grid={"start": cast.START, "period_ms": house.PERIOD_MS})
+    house.make(tmp_path, document, authority, clock=clock).journal.close()
+    folder = tmp_path / "node"
+    assert imported(folder, written(folder, *ROWS[:2])).stated
+    assert imported(folder, written(folder, *ROWS[:2])).stated == []
+    late = imported(folder, written(folder, *ROWS[2:5], name="late.csv"))
+    assert [(s.period, s.corrects is not None) for s in late.stated] == [(0, True), (1, True), (2, True)]
+    assert imported(folder, written(folder, *ROWS[:5])).stated == []
 
 
 def test_a_row_that_comes_late_and_has_the_chip_first_displaces_another(folder: Path) -> None:
