@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from brakeline.explorer import commands_answers
 from brakeline.explorer.formats import Format
+from brakeline.explorer.page import commands as page_commands
 
 if TYPE_CHECKING:
     from brakeline.explorer.trials import Setting, Table
     from brakeline.treaty.document import TreatyDocument
 
-app = typer.Typer(help="What a treaty would catch, and whom it would hurt.", no_args_is_help=True)
+app = typer.Typer(
+    help="What a treaty would catch, and whom it would hurt.",
+    epilog="Example: brakeline explore --port 8080   (without a command: the page, until Ctrl-C)",
+)
+app.command("report", epilog="Example: brakeline explore report eu-1e25 --against small-labs --out what-it-buys.html")(
+    page_commands.report
+)
 
 commands_answers.add_to(app)
 
@@ -24,9 +31,21 @@ EXIT_MISTAKE = 3
 EXIT_MISSED = 4
 
 
-@app.callback()
-def explore() -> None:
-    """What a treaty would catch, and whom it would hurt."""
+@app.callback(invoke_without_command=True)
+def explore(
+    context: typer.Context,
+    scenario: Annotated[
+        list[Path] | None, typer.Option(help="A scenario of your own to put on the table; several times.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Where the page is served, on this machine only; 0: any.", min=0)] = 8420,
+) -> None:
+    """What a treaty would catch, and whom it would hurt. Without a command: the page, in your browser.
+
+    The page is served on this machine alone and asks nobody else; the presets are on the table, and the scenarios that
+    you give before them.
+    """
+    if context.invoked_subcommand is None:
+        page_commands.serve(scenario or [], port)
 
 
 @app.command(
