@@ -22,7 +22,7 @@ from importlib.resources import files
 from typing import Any, cast
 
 from brakeline.explorer.page import report
-from brakeline.explorer.page.desk import Design, Desk, Json, question_of, to_json
+from brakeline.explorer.page.desk import Design, Desk, Json, plain, question_of, to_json
 from brakeline.explorer.scenario.load import ScenarioError
 from brakeline.ledger.errors import BrakelineError
 from starlette.applications import Starlette
@@ -129,7 +129,7 @@ async def _differences(desk: Desk, request: Request) -> Response:
     if len(designs) != MAX_DESIGNS:
         raise _form("two designs", str(len(designs)))
     found = await run_in_threadpool(desk.differences, *designs)
-    rows = [{"where": item.where, "before": item.before, "after": item.after} for item in found]
+    rows = [{"where": d.where, "before": plain(d.where, d.before), "after": plain(d.where, d.after)} for d in found]
     return _safe(JSONResponse({"differences": rows}))
 
 

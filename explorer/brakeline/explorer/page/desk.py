@@ -149,6 +149,21 @@ def to_json(answer: Answer) -> dict[str, Json]:
     }
 
 
+def plain(where: str, value: str) -> str:
+    """Write a member of a treaty for people: long integers in short, milliseconds as a time, "" as ``absent``.
+
+    >>> plain("goals.significant_quantity_flop", "1" + 25 * "0"), plain("deadlines.stop_ms", "600000"), plain("a", "")
+    ('1e25', '10 minutes', 'absent')
+    """
+    if not value:
+        return "absent"
+    if not value.isdecimal():
+        return value
+    if where.endswith("_ms"):
+        return shown(int(value) / 86_400_000, "days")
+    return shown(float(value)) if len(value) > 7 else value
+
+
 _SHORT = ((1 / 24, "hours"), (1 / 1440, "minutes"), (1 / 86_400, "s"))
 
 

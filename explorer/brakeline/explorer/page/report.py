@@ -16,7 +16,7 @@ from importlib.resources import files
 import jinja2
 from brakeline.explorer.answers.forms import QUESTIONS, Answer, AnswerId, Cell, Figure
 from brakeline.explorer.page import charts
-from brakeline.explorer.page.desk import Design, Desk, shown
+from brakeline.explorer.page.desk import Design, Desk, plain, shown
 from brakeline.explorer.scenario.designs import Difference, difference
 from brakeline.explorer.scenario.load import Scenario
 from markupsafe import Markup
@@ -58,7 +58,8 @@ def write(
             progress(number + 1, len(QUESTIONS))
     differs: tuple[Difference, ...] = ()
     if len(scenarios) > 1:
-        differs = difference(scenarios[0].document, scenarios[1].document)
+        found = difference(scenarios[0].document, scenarios[1].document)
+        differs = tuple(item for item in found if not item.where.endswith("key"))  # each treaty has keys of its own
     return str(
         _template().render(
             chapters=chapters,
@@ -69,6 +70,7 @@ def write(
             version=version("brakeline"),
             value=_value,
             facts=_facts,
+            plain=plain,
             cell=_cell,
         )
     )

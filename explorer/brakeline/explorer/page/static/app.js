@@ -232,7 +232,7 @@ async function drawDifferences(wanted, signal) {
     const keys = differences.filter((item) => /key$/.test(item.where));
     const terms = differences.filter((item) => !keys.includes(item));
     $("keys").textContent = keys.length ? `Not listed: ${keys.length} keys, of which every treaty has its own.` : "";
-    const rows = terms.map((item) => make("tr", {}, make("td", {}, make("code", { textContent: item.where })), make("td", {}, make("del", { textContent: item.before || "absent" })), make("td", {}, make("ins", { textContent: item.after || "absent" }))));
+    const rows = terms.map((item) => make("tr", {}, make("td", {}, make("code", { textContent: item.where })), make("td", {}, make("del", { textContent: item.before })), make("td", {}, make("ins", { textContent: item.after }))));
     const head = make("thead", {}, make("tr", {}, ...["member", "design A", "design B"].map((text) => make("th", { scope: "col", textContent: text }))));
     $("difference-table").replaceChildren(terms.length ? make("table", { className: "differs" }, head, make("tbody", {}, ...rows)) : make("p", { textContent: "In nothing." }));
   } catch (problem) {
