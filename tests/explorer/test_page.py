@@ -19,7 +19,7 @@ import pytest
 from brakeline.explorer.answers.ask import answer_all
 from brakeline.explorer.answers.forms import QUESTIONS, Column, Rule, Series
 from brakeline.explorer.page import charts
-from brakeline.explorer.page.app import MAX_BODY, application
+from brakeline.explorer.page.app import FIRST_LOOK, MAX_BODY, application
 from brakeline.explorer.page.desk import Design, Desk, plain, shown
 from brakeline.explorer.page.report import write
 from brakeline.explorer.scenario.load import ScenarioError
@@ -66,13 +66,19 @@ def test_an_answer_is_that_of_the_library(client: TestClient, desk: Desk) -> Non
     assert desk.answer(Design(PRESET), "pause") is desk.answer(Design(PRESET), "pause")
 
 
-def test_progress_comes_before_the_answer_and_a_mistake_stands_in_its_place(client: TestClient) -> None:
+def test_a_first_look_comes_before_an_answer_that_is_drawn_and_a_mistake_stands_in_its_place() -> None:
+    client = TestClient(application(Desk([preset(PRESET)])))
     insane = {"scenario": PRESET, "moves": {"orders": 64}}
-    response = client.post("/api/answers", json={"question": "pause", "designs": [A, insane]})
-    found = lines(response.text)
-    assert {"design", "done", "total"} == set(found[0])
-    assert found[-1]["problem"]["code"].startswith("treaty-")
-    assert "answer" in next(line for line in found if line["design"] == 0 and "total" not in line)
+    body = {"question": "accused", "designs": [A, insane]}
+    first, problem, last = lines(client.post("/api/answers", json=body).text)
+    assert first["worlds"] == FIRST_LOOK
+    assert problem["problem"]["code"].startswith("treaty-")
+    assert "worlds" not in last
+    (whole,) = answer_all(preset(PRESET), ["accused"])
+    (few,) = answer_all(preset(PRESET), ["accused"], FIRST_LOOK)
+    assert (first["answer"]["sentence"], last["answer"]["sentence"]) == (few.sentence, whole.sentence)
+    again = lines(client.post("/api/answers", json=body).text)
+    assert [line["design"] for line in again] == [0, 1]  # what is known needs no first look
 
 
 def test_the_treaty_that_is_downloaded_is_the_one_that_was_explored(client: TestClient, desk: Desk) -> None:
@@ -281,7 +287,14 @@ def test_each_question_is_answered_on_its_screen(browser: Browser, address: str)
         assert box["y"] < 800  # the plot begins on the first screen
 
 
-EXPECTED = {"pause": r"Sites have stopped 3\.0 days after a finding; in 180 days \d+ % of all training goes on"}
+EXPECTED = {
+    "caught": r"10 of 12 ways to hide 1e25 FLOP at one site are caught as often as the treaty wants \(95 %\)",
+    "accused": r"An honest site gets at most [\d.]+ queries a year \(95 %\), so that 182 sites get up to \d+ a year",
+    "hidden": r"With a risk of 5 % a cheat hides 1\.\de25 FLOP at one site in 30 days, by serving",
+    "pause": r"Sites have stopped 3\.0 days after a finding; in 180 days 30 % of all training goes on nevertheless",
+    "burden": r"The highest line, 1e25 FLOP, covers 6 of 25 known models since GPT-3 \(24 %\)",
+    "unverified": r"33 % of all compute is in no book, and a hidden hall is noticed with 76 % in a year",
+}
 """What the answers to the preset's questions say; figures that are drawn are asserted as such elsewhere."""
 
 
@@ -298,7 +311,7 @@ def test_moving_a_term_moves_sentence_and_plot_and_putting_it_back_puts_them_bac
     slider = page.locator("#term-stop")
     slider.focus()
     page.keyboard.press("End")  # a week to stop
-    page.wait_for_function("(text) => document.querySelector('.sentence').textContent !== text", arg=before)
+    page.wait_for_function("(text) => document.querySelector('.sentence')?.textContent !== text", arg=before)
     assert "10.0 days" in browser.sentence()
     assert browser.drawn() != drawn
     assert page.locator(".term.moved").count() == 1
@@ -307,7 +320,7 @@ def test_moving_a_term_moves_sentence_and_plot_and_putting_it_back_puts_them_bac
     saved = load_toml(Path(download.value.path()).read_text("utf-8")).require()
     assert saved.deadlines.stop_ms.value == 7 * 86_400_000
     page.click("#reset")
-    page.wait_for_function("(text) => document.querySelector('.sentence').textContent === text", arg=before)
+    page.wait_for_function("(text) => document.querySelector('.sentence')?.textContent === text", arg=before)
 
 
 @pytest.mark.timeout(300)

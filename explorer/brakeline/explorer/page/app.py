@@ -2,7 +2,8 @@
 
     GET  /                     the page           GET /static/...   its files; vega.js comes out of the chart library
     GET  /api/offer            scenarios with their terms, and the questions
-    POST /api/answers          {"question": ID, "designs": [D, ...]}: lines of JSON, progress first, answers last
+    POST /api/answers          {"question": ID, "designs": [D, ...]}: a line of JSON an answer; where worlds are drawn,
+                               a first look from few of them comes before (``worlds`` says from how many)
     POST /api/differences      {"designs": [D, D]}: in what their treaties differ
     POST /api/treaty           {"designs": [D]}: the treaty's TOML text, as verifiers load it
     POST /api/report           {"designs": [D] or [D, D]}: the file for a delegation
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
+from brakeline.explorer.answers.forms import AnswerId
 from brakeline.explorer.page import report
-from brakeline.explorer.page.desk import Design, Desk, Json, plain, question_of, to_json
+from brakeline.explorer.page.desk import Design, Desk, Json, drawn, plain, question_of, to_json
 from brakeline.explorer.scenario.load import ScenarioError
 from brakeline.ledger.errors import BrakelineError
 from starlette.applications import Starlette
@@ -35,6 +37,8 @@ from starlette.routing import Route
 
 MAX_BODY = 64 * 1024
 MAX_DESIGNS = 2
+FIRST_LOOK = 60
+"""Worlds behind an answer that has to be there at once; its intervals are wider, and it says so."""
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
@@ -90,15 +94,12 @@ async def _answers(desk: Desk, request: Request) -> Response:
     question, designs = question_of(body.get("question")), _designs(body)
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[dict[str, Json] | None]()
 
-    def tell(line: dict[str, Json] | None) -> None:
-        loop.call_soon_threadsafe(lines.put_nowait, line)
-
     def work() -> None:
         try:
-            for place, design in enumerate(designs):
-                tell(_answered(desk, design, place, question, tell))
+            for line in _lines(desk, designs, question):
+                loop.call_soon_threadsafe(lines.put_nowait, line)
         finally:
-            tell(None)
+            loop.call_soon_threadsafe(lines.put_nowait, None)
 
     async def stream() -> AsyncIterator[bytes]:
         computing = asyncio.ensure_future(run_in_threadpool(work))
@@ -109,19 +110,23 @@ async def _answers(desk: Desk, request: Request) -> Response:
     return _safe(StreamingResponse(stream(), media_type="application/x-ndjson"))
 
 
-def _answered(
-    desk: Desk, design: Design, place: int, question: Any, tell: Callable[[dict[str, Json]], None]
-) -> dict[str, Json]:
-    """Return the line that answers *design*, or says why it cannot be answered."""
-
-    def progress(done: int, total: int) -> None:
-        tell({"design": place, "done": done, "total": total})
-
-    try:
-        return {"design": place, "answer": to_json(desk.answer(design, question, progress))}
-    except BrakelineError as error:
-        problem: dict[str, Json] = {**error.as_dict()}
-        return {"design": place, "problem": problem}
+def _lines(desk: Desk, designs: list[Design], question: AnswerId) -> Iterator[dict[str, Json]]:
+    """Yield a first look at each design, from few worlds, where there is something to draw; then the whole answers."""
+    whole: dict[int, dict[str, Json]] = {}
+    for place, design in enumerate(designs):
+        try:
+            if not desk.has(design, question):
+                first = desk.answer(design, question, FIRST_LOOK)
+                if drawn(first):
+                    yield {"design": place, "answer": to_json(first), "worlds": FIRST_LOOK}
+                    continue
+            whole[place] = {"design": place, "answer": to_json(desk.answer(design, question))}
+        except BrakelineError as error:
+            problem: dict[str, Json] = {**error.as_dict()}
+            whole[place] = {"design": place, "problem": problem}
+    yield from whole.values()
+    for place in [place for place in range(len(designs)) if place not in whole]:
+        yield {"design": place, "answer": to_json(desk.answer(designs[place], question))}
 
 
 async def _differences(desk: Desk, request: Request) -> Response:

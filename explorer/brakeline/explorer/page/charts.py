@@ -54,7 +54,7 @@ def extent(series: Series, axis: Literal["x", "y"]) -> tuple[float, float] | Non
 def chart(series: Series, *, width: int = WIDTH, height: int = HEIGHT) -> alt.LayerChart:
     """Return *series* as an Altair chart."""
     data = _data([dict(record) for record in _drawable(series)])
-    layers = [*_interval(series, data), _mark(series, data), *_rules(series)]
+    layers = [*_interval(series), _mark(series, data), *_rules(series)]
     drawn: Any = alt.layer(*layers).properties(width=width, height=height)
     return cast(
         "alt.LayerChart",
@@ -116,10 +116,11 @@ def _mark(series: Series, data: alt.Data) -> alt.Chart:
     return cast("alt.Chart", shape.encode(**channels))
 
 
-def _interval(series: Series, data: alt.Data) -> Iterator[alt.Chart]:
+def _interval(series: Series) -> Iterator[alt.Chart]:
     if series.low is None or series.high is None:
         return
-    base = alt.Chart(data)
+    ends = (series.low, series.high)
+    base = alt.Chart(_data([dict(r) for r in _drawable(series) if all(r[name] is not None for name in ends)]))
     band = series.mark in {"line", "step"}
     shape = base.mark_area(opacity=0.18) if band else base.mark_rule(strokeWidth=2)
     horizontal = _column(series, series.y).kind == "name"

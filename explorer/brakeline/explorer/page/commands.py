@@ -20,6 +20,7 @@ def serve(scenarios: list[Path], port: int) -> None:
     Raises:
         ScenarioError: a scenario has mistakes; each is told with file and line.
     """
+    import signal
     import socket
 
     import uvicorn
@@ -42,6 +43,8 @@ def serve(scenarios: list[Path], port: int) -> None:
         ) from None
     server = uvicorn.Server(uvicorn.Config(application(Desk(found)), log_level="warning", access_log=False))
     typer.echo(f"open http://{LOOPBACK}:{listening.getsockname()[1]}/ in a browser; Ctrl-C ends it")
+    for number in (signal.SIGTERM, signal.SIGINT):  # the server raises again what ended it, when it has ended
+        signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeAlias, cast
@@ -24,7 +24,6 @@ Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | Non
 KEPT = 512
 """Answers that are kept; the oldest goes first."""
 MAX_MOVES = 200
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Desk:
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         """Offer *scenarios*, the first of them at the beginning."""
         self._scenarios = {item.name: item for item in scenarios}
-        self._kept: OrderedDict[tuple[str, str, AnswerId], Answer] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, AnswerId, int | None], Answer] = OrderedDict()
         self._lock = Lock()
 
     def offer(self) -> dict[str, Json]:
@@ -104,24 +103,34 @@ class Desk:
             return base
         return base.under(move(base.treaty_text, design.moves))
 
-    def answer(self, design: Design, question: AnswerId, progress: Progress | None = None) -> Answer:
-        """Return the answer to *question* (codes of :meth:`scenario`); *progress* is told parts done, of how many."""
+    def answer(self, design: Design, question: AnswerId, trials: int | None = None) -> Answer:
+        """Return the answer to *question*, from *trials* worlds (default: the scenario's); codes of :meth:`scenario`."""
         scenario = self.scenario(design)
-        key = (design.scenario, scenario.document.digest, question)
+        key = (design.scenario, scenario.document.digest, question, trials)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = answer_all(scenario, [question], progress)[0]
+        found = answer_all(scenario, [question], trials)[0]
         with self._lock:
             self._kept[key] = found
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return found
 
+    def has(self, design: Design, question: AnswerId) -> bool:
+        """Say whether the whole answer is there already (codes of :meth:`scenario`)."""
+        with self._lock:
+            return (design.scenario, self.scenario(design).document.digest, question, None) in self._kept
+
     def differences(self, first: Design, second: Design) -> tuple[Difference, ...]:
         """Return in what the treaties of two designs differ."""
         return difference(self.scenario(first).document, self.scenario(second).document)
+
+
+def drawn(answer: Answer) -> bool:
+    """Say whether any figure of *answer* comes out of simulated worlds: more of them would make it sharper."""
+    return any(figure.seed is not None for figure in answer.figures)
 
 
 def question_of(value: object) -> AnswerId:

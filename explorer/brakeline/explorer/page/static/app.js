@@ -111,8 +111,14 @@ async function ask() {
   try {
     const response = await post("/api/answers", { question, designs: wanted }, mine.signal);
     for await (const line of linesOf(response)) {
-      if (line.total) showProgress(line, wanted.length);
-      else found[line.design] = line;
+      found[line.design] = line;
+      if (mine.signal.aborted) return;
+      if (line.worlds && found.every((item) => item)) {
+        await drawAnswers(found, wanted);
+        $("progress").hidden = false;
+        $("state").textContent = `a first look from ${line.worlds} worlds after ${Math.round(performance.now() - began)} ms; computing all of them`;
+        document.body.dataset.first = `${question} ${wanted.length} ${JSON.stringify(wanted)}`;
+      }
     }
     if (mine.signal.aborted) return;
     await drawAnswers(found, wanted);
@@ -139,12 +145,6 @@ async function* linesOf(response) {
     for (const line of lines) yield JSON.parse(line);
     if (done) return;
   }
-}
-
-function showProgress(line, count) {
-  $("progress").hidden = false;
-  $("progress").value = (line.design + line.done / line.total) / count;
-  $("state").textContent = `computing: ${line.done} of ${line.total}`;
 }
 
 async function drawAnswers(found, wanted) {
