@@ -294,8 +294,6 @@ def _tornado(swings: Sequence[Swing]) -> Series:
         "input",
         "size",
         "metric",
-        low="low",
-        high="high",
     )
 
 

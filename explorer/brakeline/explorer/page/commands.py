@@ -44,9 +44,14 @@ def serve(scenarios: list[Path], port: int) -> None:
     server = uvicorn.Server(uvicorn.Config(application(Desk(found)), log_level="warning", access_log=False))
     typer.echo(f"open http://{LOOPBACK}:{listening.getsockname()[1]}/ in a browser; Ctrl-C ends it")
     for number in (signal.SIGTERM, signal.SIGINT):  # the server raises again what ended it, when it has ended
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _ended)
     with listening:
         server.run(sockets=[listening])
+
+
+def _ended(number: int, frame: object) -> None:
+    """Take the signal that ended the server: it has done its work."""
+    del number, frame
 
 
 def report(

@@ -104,7 +104,11 @@ class Desk:
         return base.under(move(base.treaty_text, design.moves))
 
     def answer(self, design: Design, question: AnswerId, trials: int | None = None) -> Answer:
-        """Return the answer to *question*, from *trials* worlds (default: the scenario's); codes of :meth:`scenario`."""
+        """Return the answer to *question*, from *trials* worlds (default: the scenario's).
+
+        Raises:
+            ScenarioError: as :meth:`scenario`.
+        """
         scenario = self.scenario(design)
         key = (design.scenario, scenario.document.digest, question, trials)
         with self._lock:
@@ -180,10 +184,10 @@ def shown(value: float | int | str | None, unit: str = "") -> str:
     """Write a figure's value for people.
 
     >>> shown(2.46e24, "FLOP"), shown(0.9421), shown(3.0, "days"), shown(0.00694, "days"), shown(None)
-    ('2.46e24 FLOP', '0.942', '3 days', '9.99 minutes', 'not asked')
+    ('2.46e24 FLOP', '0.942', '3 days', '9.99 minutes', 'no value')
     """
     if value is None:
-        return "not asked"
+        return "no value"
     if isinstance(value, str):
         return f"{value} {unit}".strip()
     if unit == "days" and 0 < abs(value) < 2:

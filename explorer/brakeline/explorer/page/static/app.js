@@ -160,7 +160,7 @@ async function drawAnswers(found, wanted) {
   $("answer").replaceChildren(columns);
   sharedScales(found.filter((line) => line?.answer).map((line) => line.answer));
   const width = Math.max(280, (columns.clientWidth - (wanted.length > 1 ? 28 : 0)) / wanted.length - 90);
-  await Promise.all(plots.map(([node, spec]) => window.vegaEmbed(node, { ...spec, width: Math.min(width, 760) }, {
+  await Promise.all(plots.map(([node, spec]) => window.vegaEmbed(node, { ...spec, width: Math.min(width, 760) - (spec.layer[0].encoding.y?.type === "nominal" ? 110 : 0) }, {
     actions: false, renderer: "svg", ast: true, defaultStyle: false, tooltip: { theme: "custom" },
   })));
 }
@@ -175,7 +175,7 @@ function sharedScales(answers) {
       const ends = twins.map((twin) => twin.extent[axis]);
       if (ends.some((end) => !end)) continue;
       const domain = [Math.min(...ends.map((end) => end[0])), Math.max(...ends.map((end) => end[1]))];
-      for (const twin of twins) for (const layer of twin.spec.layer) if (layer.encoding[axis]?.scale) layer.encoding[axis].scale.domain = domain;
+      for (const twin of twins) for (const layer of twin.spec?.layer ?? []) if (layer.encoding[axis]?.scale) layer.encoding[axis].scale.domain = domain;
     }
   }
 }
@@ -183,12 +183,14 @@ function sharedScales(answers) {
 function drawAnswer(column, answer, plots) {
   column.append(make("p", { className: "sentence", textContent: answer.sentence }), make("p", { className: "caveat", textContent: answer.caveat }));
   answer.series.forEach((series, place) => {
-    const plot = make("div", { className: "vega" });
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", `${series.title}; the same numbers stand in the table below`);
-    plots.push([plot, series.spec]);
-    const numbers = make("details", {}, make("summary", { textContent: "The numbers of this plot" }), table(series.heads, series.rows));
-    const figure = make("figure", { className: "plot" }, make("figcaption", { textContent: series.title }), plot, numbers);
+    const figure = make("figure", { className: "plot" }, make("figcaption", { textContent: series.title }));
+    if (series.spec) {
+      const plot = make("div", { className: "vega" });
+      plot.setAttribute("role", "img");
+      plot.setAttribute("aria-label", `${series.title}; the same numbers stand in the table below`);
+      plots.push([plot, series.spec]);
+      figure.append(plot, make("details", {}, make("summary", { textContent: "The numbers of this plot" }), table(series.heads, series.rows)));
+    } else figure.append(table(series.heads, series.rows));
     column.append(figure);
     if (place === 0) column.append(figures(answer.figures));
   });
@@ -202,7 +204,8 @@ function figures(items) {
     for (const name of ["formula", "interval", "seed", "source", "note"]) {
       if (item[name]) facts.append(make("dt", { textContent: name === "seed" ? "drawn from" : name }), make("dd", { textContent: item[name] }));
     }
-    const about = make("details", {}, make("summary", { textContent: item.name }), facts);
+    const why = item.value === "no value" && item.note ? `: ${item.note}` : "";
+    const about = make("details", {}, make("summary", { textContent: item.name + why }), facts);
     const grade = make("span", { className: `grade ${item.grade}`, textContent: item.grade });
     const row = make("tr", {}, make("td", {}, about), make("td", { className: "value", textContent: item.value }), make("td", {}, grade));
     row.dataset.figure = item.id;
