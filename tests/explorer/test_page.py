@@ -256,7 +256,7 @@ class Browser:
 
     def ready(self, question: str, designs: int = 1) -> None:
         """Wait until the answer to *question* is shown."""
-        self.page.wait_for_selector(f'body[data-ready^="{question} {designs} "]', timeout=120_000)
+        self.page.wait_for_selector(f'body[data-ready^="{question} {designs} "]', timeout=240_000)
 
     def sentence(self, number: int = 0) -> str:
         return str(self.page.locator(".sentence").nth(number).inner_text())
@@ -282,14 +282,14 @@ def chromium() -> Generator[Any]:
 def browser(chromium: Any) -> Generator[Browser]:
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     found = Browser(context.new_page())
-    found.page.set_default_timeout(60_000)
+    found.page.set_default_timeout(120_000)
     yield found
     context.close()
     assert found.complaints == []
     assert found.strays == []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_each_question_is_answered_on_its_screen(browser: Browser, address: str) -> None:
     browser.page.goto(address)
     browser.page.select_option("#scenario", PRESET)
@@ -311,7 +311,7 @@ def test_each_question_is_answered_on_its_screen(browser: Browser, address: str)
 
 EXPECTED = {
     "caught": r"10 of 12 ways to hide 1e25 FLOP at one site are caught as often as the treaty wants \(95 %\)",
-    "accused": r"An honest site gets at most [\d.]+ queries a year \(95 %\), so that 182 sites get up to \d+ a year",
+    "accused": r"An honest site gets at most [\d.]+ queries a year \(95 %\), so that 182 sites get up to [\d.]+ a year",
     "hidden": r"With a risk of 5 % a cheat hides 1\.\de25 FLOP at one site in 30 days, by serving",
     "pause": r"Sites have stopped 3\.0 days after a finding; in 180 days 30 % of all training goes on nevertheless",
     "burden": r"The highest line, 1e25 FLOP, covers 6 of 25 known models since GPT-3 \(24 %\)",
@@ -320,7 +320,7 @@ EXPECTED = {
 """What the answers to the preset's questions say; figures that are drawn are asserted as such elsewhere."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_moving_a_term_moves_sentence_and_plot_and_putting_it_back_puts_them_back(
     browser: Browser, address: str
 ) -> None:
@@ -345,7 +345,7 @@ def test_moving_a_term_moves_sentence_and_plot_and_putting_it_back_puts_them_bac
     page.wait_for_function("(text) => document.querySelector('.sentence')?.textContent === text", arg=before)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_two_designs_stand_side_by_side_with_what_differs(browser: Browser, address: str) -> None:
     page = browser.page
     page.goto(address)
@@ -365,7 +365,7 @@ def test_two_designs_stand_side_by_side_with_what_differs(browser: Browser, addr
     assert len(page.pdf()) > 20_000
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_everything_can_be_reached_with_the_keyboard_alone(browser: Browser, address: str) -> None:
     page = browser.page
     page.goto(address)
