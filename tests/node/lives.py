@@ -187,9 +187,9 @@ def drained(folder: Path, period: int) -> bool:
     """Whether the books of *period*, and whatever was signed before them, are with every verifier."""
     with Journal(folder / "node" / "journal.db", read_only=True) as journal:
         digest = journal.usage(period)
-        if digest is None:
+        last = next((item.id for item in journal.envelopes() if item.digest == digest), None)
+        if last is None:  # not booked, or not signed yet
             return False
-        last = next(item.id for item in journal.envelopes() if item.digest == digest)
         waiting = [item.id for name in cast.VERIFIERS for item in journal.undelivered(name, 1)]
         return all(number > last for number in waiting)
 
