@@ -20,7 +20,7 @@ from brakeline.audit.page import books, charts
 from brakeline.audit.page.first import accused
 from brakeline.audit.page.parts import esc
 from brakeline.audit.page.recompute import plain
-from brakeline.audit.report import AuditReport, DocketReport, FindingReport, Problem
+from brakeline.audit.report import AuditReport, DocketReport, FindingReport, OpinionReport, Problem, SealedReport
 from brakeline.treaty.judge import LOG_RULES
 from brakeline.treaty.parts import Activity
 from brakeline.treaty.remedies import REMEDIES, remedy
@@ -203,6 +203,19 @@ def test_a_treaty_that_cannot_be_read_gives_a_page_all_the_same() -> None:
     page = check_self_contained(html.render(report))
     assert "something was unreadable" in page.text.lower()
     assert "Nobody is accused" in page.text
+
+
+def test_what_was_found_over_sealed_values_accuses_too_and_what_stays_shut_is_said(audited: Audited) -> None:
+    (first, *_) = audited.report.findings
+    opened = dataclasses.replace(first, body={**first.body, "about": "lab-9.example/site-9"}, sentence=HOSTILE)
+    opinion = OpinionReport(HOSTILE, "0" * 64, {"rule": "muf", "about": HOSTILE, "period": 3}, reproduced=False)
+    shut = SealedReport("1" * 64, HOSTILE, -1, 7, (HOSTILE,))
+    report = dataclasses.replace(audited.report, opened=(opened,), opinions=(opinion,), sealed=(shut,))
+    page = check_self_contained(html.render(report, audited.detail))
+    assert "lab-9.example/site-9" in page.text.partition("Three questions")[0]
+    assert "1 statement with sealed values that were not opened here" in page.text
+    assert "not reproduced here" in page.text
+    assert page.text.count(HOSTILE[:60]) >= 5
 
 
 # size -----------------------------------------------------------------------------------------------------------------

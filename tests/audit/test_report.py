@@ -86,7 +86,7 @@ def test_the_json_is_restricted_and_complete(flags: tuple[bool, ...]) -> None:
     assert value["format"] == "brakeline-audit/v1"
     assert set(value) == {
         "format", "pin", "treaty", "as_of", "logs", "findings", "findings_digest", "unchecked", "problems", "levels",
-        "docket", "exit", "reasons",
+        "docket", "exit", "reasons", "opened", "opinions", "sealed",
     }  # fmt: skip
     assert json.loads(json.dumps(value)) == value
 

@@ -8,7 +8,7 @@ are and how many agree. Then what an engineer drills into (:mod:`brakeline.audit
 from __future__ import annotations
 
 from brakeline.audit.detail import Detail
-from brakeline.audit.page import books, conduct, first, found, orders, recompute
+from brakeline.audit.page import books, conduct, first, found, orders, recompute, sealed
 from brakeline.audit.page.parts import document, section
 from brakeline.audit.report import AuditReport
 
@@ -54,5 +54,5 @@ def render(
             orders.orders(detail),
             conduct.conduct(report, detail),
         ]
-    body += [found.docket(report), recompute.recompute(report, command), "</main>"]
+    body += [sealed.sealed(report), found.docket(report), recompute.recompute(report, command), "</main>"]
     return document(title, body)

@@ -46,7 +46,7 @@ class Accused:
 def accused(report: AuditReport) -> list[Accused]:
     """Return whom the report accuses, gravest first; a log that ended in misconduct accuses its verifier."""
     found: dict[str, Accused] = {}
-    for item in report.findings:
+    for item in (*report.findings, *report.opened):
         about = str(item.body["about"])
         one = found.setdefault(about, Accused(about, item.misconduct))
         one.severities[severity_of(item)] += 1
@@ -70,7 +70,7 @@ def head(report: AuditReport, title: str) -> str:
     name, version = report.treaty
     named = f"{esc(name, 200)}, version {version}" if name else "treaty not read"
     given = "" if report.as_of_given or report.as_of_ms is None else ", the newest entry read"
-    counts = Counter(severity_of(item) for item in report.findings)
+    counts = Counter(severity_of(item) for item in (*report.findings, *report.opened))
     said = ", ".join(
         many(counts[name], *words)
         for name, words in (
@@ -143,6 +143,8 @@ def _unchecked(report: AuditReport) -> str:
     figures = {level.name: level.figures for level in report.levels}
     if unstated := figures.get("run-correct", {}).get("unverifiable", 0):
         said.append(f"{many(unstated, 'figure')} that rules need and nobody stated, or that are sealed")
+    if report.sealed:
+        said.append(f"{many(len(report.sealed), 'statement')} with sealed values that were not opened here")
     rows = "".join(f"<li>{text}</li>" for text in said[:4])
     more = f'<p><a href="#unchecked">and {len(said) - 4} more</a></p>' if len(said) > 4 else ""
     outside = figures.get("fleet-complete", {})
