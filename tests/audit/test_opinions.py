@@ -135,9 +135,13 @@ def test_a_false_disclosure_given_to_an_auditor_counts_as_none_and_accuses_no_ve
 
 def test_an_opinion_is_withdrawn_when_the_books_are_corrected(tmp_path: Path) -> None:
     scene, said = cheated()
-    position = scene.author.position()
-    correction = {"corrects": said.digest, "period": 1, "reason": "a slip"}
-    scene.world.publish(scene.author.say(Correction.model_validate({**position, **correction})))
+    lines = (line("training", FULL, flop_model="1000", joules="80"),)
+    better = scene.author.use(1, scene.site.inventory, lines)
+    correction = {"corrects": said.digest, "period": 1, "replacement": better.digest, "reason": "a slip"}
+    taken_back = scene.author.say(Correction.model_validate({**scene.author.position(), **correction}))
+    for item in (better, taken_back):
+        scene.world.publish(item)
+    scene.world.disclose(scene.disclosure(better))
     scene.report(2, "1000")
     scene.world.beat(2)
     withdrawn = [item for item in scene.bodies() if isinstance(item, OpinionWithdrawn)]

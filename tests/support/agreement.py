@@ -30,8 +30,8 @@ from brakeline.treaty.strictjson import JsonObject
 from tests.support.worlds import write_log
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BEYOND = frozenset({"replay-judgement", "replay-challenge"})
-"""What only who runs every rule, and draws every challenge, can see."""
+BEYOND = frozenset({"replay-judgement", "replay-challenge", "replay-opinion"})
+"""What only who runs every rule, draws every challenge, and opens what is sealed can see."""
 GROWING = 1 if os.environ.get("BRAKELINE_AGREE") == "all" else 8
 """Of logs read over HTTP one in so many; BRAKELINE_AGREE=all asks about every one."""
 _asked: set[bytes] = set()
