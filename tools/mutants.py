@@ -243,10 +243,12 @@ class Session:
         self.outcomes: dict[str, int] = {}
         self.unreached: set[str] = set()
         self._failed = False
+        self._why = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a failure."""
         self._failed |= report.failed
+        self._why = str(report.longrepr)[-400:] if report.failed else self._why
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the tests as they are, then each mutant in a child."""
@@ -303,7 +305,7 @@ class Session:
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             told.append((place, time.process_time() - began, sorted(STATE.hits)))
             if self._failed:
-                self._echo(f"{item.nodeid} fails with nothing changed")
+                self._echo(f"{item.nodeid} fails with nothing changed: {self._why}")
                 os._exit(1)
         with os.fdopen(sink, "wb") as file:
             file.write(pickle.dumps(told))
@@ -363,7 +365,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     finder = Mutated(paths)
     sys.meta_path.insert(0, finder)
     drawn = draw(finder.mutants, options.sample, options.seed, options.module, options.only)
-    session = Session(drawn, options.jobs, options.minutes, lambda line: print(line, file=sys.stderr, flush=True))
+    told = os.fdopen(os.dup(2), "w", buffering=1)  # pytest captures the other one
+    session = Session(drawn, options.jobs, options.minutes, lambda line: print(line, file=told, flush=True))
     tests = [f"tests/treaty/test_{name}.py" for name in options.tests or TESTS]
     quiet = ["-q", "-p", "no:cacheprovider", "--no-header"]
     code = pytest.main([*quiet, *tests], plugins=[session])
