@@ -197,13 +197,14 @@ def test_what_cannot_be_counted_is_unknown_with_a_reason_and_the_training_goes_o
 
 
 def test_operators_without_a_formula_are_named() -> None:
-    @torch.library.custom_op("tests::twice", mutates_args=())
-    def twice(x: torch.Tensor) -> torch.Tensor:
+    def doubled(x: torch.Tensor) -> torch.Tensor:
         return x * 2
 
-    @twice.register_fake
-    def _(x: torch.Tensor) -> torch.Tensor:
+    def shaped(x: torch.Tensor) -> torch.Tensor:
         return torch.empty_like(x)
+
+    twice = torch.library.custom_op("tests::twice", doubled, mutates_args=())
+    twice.register_fake(shaped)
 
     class Model(torch.nn.Module):
         def forward(self, x: Any) -> Any:

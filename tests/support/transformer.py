@@ -47,7 +47,7 @@ class Sizes:
 SMALL = Sizes(layers=2, width=32, heads=4, vocabulary=50, length=16, batch=3)
 
 
-class Block(torch.nn.Module):  # type: ignore[misc]
+class Block(torch.nn.Module):
     """Attention and a perceptron, both behind a layer norm."""
 
     def __init__(self, sizes: Sizes) -> None:
@@ -68,7 +68,7 @@ class Block(torch.nn.Module):  # type: ignore[misc]
         return y + self.down(functional.gelu(self.up(self.between(y))))
 
 
-class Transformer(torch.nn.Module):  # type: ignore[misc]
+class Transformer(torch.nn.Module):
     """A language model; *recompute*: None, "reentrant", or "early-stop" (checkpoint's newer form)."""
 
     def __init__(self, sizes: Sizes, recompute: str | None = None) -> None:

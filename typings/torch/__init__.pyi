@@ -2,5 +2,6 @@
 from typing import Any
 
 from torch import distributed as distributed
+from torch import nn as nn
 
 def __getattr__(name: str) -> Any: ...
