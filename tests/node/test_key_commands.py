@@ -15,6 +15,7 @@ from brakeline.node.keys.position import AWAITING
 from brakeline.node.setup import open_site
 from brakeline.node.site import Site
 from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.oversight import Autonomy
 from brakeline.treaty.statements import Enrolment, Inventory, parse_statement
 from typer.testing import CliRunner, Result
 
@@ -219,3 +220,55 @@ def test_options_of_a_token_are_whole(desk: Desk, words: tuple[str, ...]) -> Non
         *("--tls-dir", desk.at("tls"), *words),
     )
     assert "--pkcs11-module" in said
+
+
+FIGURES = """period = 1
+written_by_models = {numerator = 95, denominator = 100}
+reviewed_by_people = {numerator = 4, denominator = 10}
+longest_unattended_ms = 57600000
+speed_up = {numerator = 12, denominator = 10}
+"""
+
+
+def declared(desk: Desk, figures: str, *words: str) -> tuple[str, ...]:
+    Path(desk.at("figures.toml")).write_text(figures)
+    return ("key", "autonomy", desk.at("figures.toml"), "--lab", cast.LABS[0], *desk.terms, *desk.root, *words)
+
+
+def test_figures_of_autonomy_follow_what_the_root_signed_and_are_labelled(desk: Desk) -> None:
+    enrolled(desk)
+    begun = Envelope.from_dsse_json(Path(desk.at("begin.dsse.json")).read_bytes())
+    shown = desk.run(*declared(desk, FIGURES, "--dry-run"))
+    assert "self-declared" in shown.stdout
+    assert "95/100" in shown.stdout
+    made = desk.done(*declared(desk, FIGURES, "--out", desk.at("autonomy.dsse.json")))
+    assert made["label"] == "self-declared"
+    envelope = Envelope.from_dsse_json(Path(desk.at("autonomy.dsse.json")).read_bytes())
+    said = parse_statement(envelope.payload).predicate
+    assert isinstance(said, Autonomy)
+    assert (said.sequence, said.previous, said.author) == (1, begun.digest, cast.LABS[0])
+    assert (made["digest"], said.written_by_models.numerator) == (envelope.digest, 95)
+    signed = outlogs.signed(site := desk.site())
+    site.journal.close()
+    assert "autonomy-tripwire" in judged([*signed, envelope])
+    again = ("--after", f"0:{begun.digest}", "--out", desk.at("again.dsse.json"))
+    desk.done(*declared(desk, FIGURES, *again))  # the very same statement may be made again, another may not
+    assert Path(desk.at("again.dsse.json")).read_bytes() == Path(desk.at("autonomy.dsse.json")).read_bytes()
+    other = ("--after", f"0:{begun.digest}", "--out", desk.at("other.dsse.json"))
+    assert desk.code(*declared(desk, FIGURES.replace("95", "96"), *other)) == "enrolment-position"
+    assert not Path(desk.at("other.dsse.json")).exists()
+    assert "is not overwritten" in desk.code(*declared(desk, FIGURES, "--out", desk.at("again.dsse.json")))
+
+
+def test_figures_of_autonomy_are_refused_with_all_their_lines(desk: Desk) -> None:
+    assert "--after" in desk.code(*declared(desk, FIGURES))
+    wrong = FIGURES.replace("57600000", '"long"').replace("speed_up", "speedup") + 'author = "x"\n'
+    error = desk.run(*declared(desk, wrong)).exception
+    assert isinstance(error, BrakelineError)
+    assert error.code == "autonomy-value"
+    assert all(part in str(error) for part in ("line 4: longest", "line 5: speedup", "line 6: author"))
+    assert desk.code(*declared(desk, "period =")) == "autonomy-toml"
+    assert desk.code(*declared(desk, "#" * 70_000)) == "autonomy-unreadable"
+    Path(desk.at("figures.toml")).unlink()
+    words = ("key", "autonomy", desk.at("figures.toml"), "--lab", cast.LABS[0], *desk.terms, *desk.root)
+    assert desk.code(*words) == "autonomy-unreadable"

@@ -228,6 +228,59 @@ def revoke(
     emit(format, value, f"ends {ended.keyid} after {honours}; {made.digest} written to {out}")
 
 
+@app.command(
+    epilog="Example: brakeline node key autonomy figures.toml --lab lab-1.party-a.example --treaty treaty.dsse.json"
+    " --pin 5f3c... --root-key root.pem --record root-signed.json --out autonomy.dsse.json"
+)
+def autonomy(
+    figures: Annotated[Path, typer.Argument(help="TOML: period, written_by_models, reviewed_by_people, ...")],
+    lab: Annotated[str, typer.Option(help="The lab whose own use of models this is.")],
+    treaty: Treaty,
+    pin: Pin,
+    root_key: RootKey,
+    after: Annotated[
+        str | None, typer.Option(help="SEQUENCE:DIGEST of the root's last statement; default: what --record remembers.")
+    ] = None,
+    out: Out = Path("autonomy.dsse.json"),
+    record: Record = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be signed, sign nothing.")] = False,
+    format: FormatOption = Format.TEXT,  # noqa: A002
+) -> None:
+    """On the root key's machine: declare the lab's own use of models, self-declared. Needs no network.
+
+    Anybody submits the file: brakeline node submit autonomy.dsse.json. Shares and factors are given as
+    {numerator = 80, denominator = 100}.
+    """
+    from brakeline.node.keys.autonomy import declare, read
+    from brakeline.node.keys.guard import FRESH
+    from brakeline.node.setup import load_treaty
+    from brakeline.treaty.parts import Authored
+
+    document, said = load_treaty(treaty.read_bytes(), pin), read(figures, lab)
+    shown = said.model_dump(mode="json", include=set(type(said).model_fields) - set(Authored.model_fields))
+    lines = [f"self-declared by {lab}, measured by nobody:"]
+    lines += [
+        f"  {name}  {'/'.join(map(str, each.values())) if isinstance(each, dict) else each}"
+        for name, each in shown.items()
+    ]
+    value: dict[str, object] = {"label": "self-declared", "lab": lab, "figures": shown}
+    if dry_run:
+        emit(format, {"signed": False, **value}, "\n".join(["would sign:", *lines]))
+        return
+    if out.exists():
+        raise typer.BadParameter(f"--out: {out} is there already, and is not overwritten")
+    root, kept = _root(root_key), _guard(record)
+    named = document.lab(lab)
+    last = None if kept is None or named is None else kept.last(named.root_key.keyid)
+    at = _pair(after) if after is not None else last
+    if at is None and named is not None:
+        raise typer.BadParameter("--after SEQUENCE:DIGEST, or a --record that remembers what the root signed last")
+    made = declare(document, said, root, at or FRESH, kept)
+    _write(out, made)
+    value = {"signed": True, **value, "digest": made.digest, "out": str(out)}
+    emit(format, value, "\n".join([*lines, f"signed    {made.digest}, written to {out}"]))
+
+
 def takeover(
     folder: Folder,
     treaty: Treaty,

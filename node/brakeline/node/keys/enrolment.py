@@ -108,7 +108,7 @@ def revoke(
             effective_period=period,
         )
     )
-    _consent(document, payload, root, record)
+    consent(document, payload, root, record)
     return add_signature(payload, None, root)
 
 
@@ -132,7 +132,7 @@ def root_sign(document: TreatyDocument, envelope: Envelope, root: Signer, record
             fix="make the request with the node that holds the key",
         )
     ed25519.check_registrable(key.public_key)
-    _consent(document, envelope.payload, root, record)
+    consent(document, envelope.payload, root, record)
     return add_signature(envelope.payload, envelope, root)
 
 
@@ -156,7 +156,7 @@ def read(document: TreatyDocument, envelope: Envelope) -> Enrolment:
     )
 
 
-def _consent(document: TreatyDocument, payload: bytes, root: Signer, record: Guard | None) -> None:
+def consent(document: TreatyDocument, payload: bytes, root: Signer, record: Guard | None) -> None:
     """Check that *root* is the lab's, and that its record consents to the position."""
     enrolment = parse_statement(payload).authored
     assert enrolment is not None  # both callers have made or read one
