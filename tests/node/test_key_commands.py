@@ -222,6 +222,44 @@ def test_options_of_a_token_are_whole(desk: Desk, words: tuple[str, ...]) -> Non
     assert "--pkcs11-module" in said
 
 
+JOIN = """site = "{site}"
+treaty = "treaty.dsse.json"
+pin = "{pin}"
+tls = "tls"
+root_key = "root.pem"
+guard = "apart/last-signed.json"
+effective_period = 0
+seal = []
+
+[[chips]]
+class = "cpu-core"
+count = 2
+
+[verifiers]
+"verifier.party-a.example" = "127.0.0.1:9"
+"""
+
+
+def test_a_site_is_set_up_from_one_file(desk: Desk) -> None:
+    path = Path(desk.at("site.toml"))
+    text = JOIN.format(site=cast.SITE, pin=desk.document.digest)
+    path.write_text(text.replace('tls = "tls"', "tls = 3").replace("count = 2", "count = -2"))
+    told = desk.code("init", "--from", str(path), "--dir", desk.at("node"))
+    assert all(part in told for part in ("join-value", "line 4: tls", "line 12: chips.0.count"))
+    path.write_text("site = ")
+    assert desk.code("init", "--from", str(path), "--dir", desk.at("node")).startswith("join-toml")
+    assert desk.code("init", "--from", desk.at("none.toml"), "--dir", desk.at("node")).startswith("join-unreadable")
+    assert "--from" in desk.code("init", "--dir", desk.at("node"))
+    path.write_text(text)
+    made = desk.done("init", "--from", str(path), "--dir", desk.at("node"))
+    assert made["site"] == cast.SITE
+    assert Path(desk.at("apart/last-signed.json")).exists()
+    config, site = open_site(desk.folder / "node", None, house.now_ms)
+    assert (config.disclosure.seal, config.verifiers) == ((), {"verifier.party-a.example": "127.0.0.1:9"})
+    assert [type(s.predicate) for s in house.statements(site)] == [Enrolment, Inventory]
+    site.journal.close()
+
+
 FIGURES = """period = 1
 written_by_models = {numerator = 95, denominator = 100}
 reviewed_by_people = {numerator = 4, denominator = 10}

@@ -62,11 +62,16 @@ FormatOption = Annotated[Format, typer.Option("--format", help="text for people,
 )
 def init(
     folder: Folder,
-    treaty: Annotated[Path, typer.Option(help="The signed treaty (DSSE JSON).")],
-    pin: Annotated[str, typer.Option(help="The treaty's digest, as your government published it.")],
-    site: Annotated[str, typer.Option(help="This site's name: lab-1.party-a.example/site-1.")],
-    chips: Annotated[list[str], typer.Option(help="CLASS=COUNT, the metered class first; several times.")],
-    tls_dir: Annotated[Path, typer.Option(help="Folder with tls.pem, tls.key, ca.pem; copied.")],
+    treaty: Annotated[Path | None, typer.Option(help="The signed treaty (DSSE JSON).")] = None,
+    pin: Annotated[str | None, typer.Option(help="The treaty's digest, as your government published it.")] = None,
+    site: Annotated[str | None, typer.Option(help="This site's name: lab-1.party-a.example/site-1.")] = None,
+    chips: Annotated[
+        list[str] | None, typer.Option(help="CLASS=COUNT, the metered class first; several times.")
+    ] = None,
+    tls_dir: Annotated[Path | None, typer.Option(help="Folder with tls.pem, tls.key, ca.pem; copied.")] = None,
+    join: Annotated[
+        Path | None, typer.Option("--from", help="Join file (TOML) that says all this; options override it.")
+    ] = None,
     root_key: Annotated[
         Path | None, typer.Option(help="The lab's root key file; not kept. Without it a request is written.")
     ] = None,
@@ -91,9 +96,21 @@ def init(
     root key's machine (`node key sign`, then `node key install`).
     """
     from brakeline.ledger.keyfile import read_signer
+    from brakeline.node import join as joining
     from brakeline.node.setup import REQUEST, Plan, make_node
 
     with reported():
+        given = None if join is None else joining.load(join)
+        if given is not None and join is not None:
+            base = join.parent
+            treaty, pin, site = treaty or base / given.treaty, pin or given.pin, site or given.site
+            tls_dir, guard = tls_dir or base / given.tls, guard or (base / given.guard if given.guard else None)
+            root_key = root_key or (base / given.root_key if given.root_key else None)
+            serials = serials or [f"{c.chip_class}={base / c.serials}" for c in given.chips if c.serials]
+            chips = chips or [f"{c.chip_class}={c.count}" for c in given.chips]
+            effective_period = given.effective_period if effective_period is None else effective_period
+        if treaty is None or pin is None or site is None or tls_dir is None or not chips:
+            raise typer.BadParameter("--treaty, --pin, --site, --chips and --tls-dir, or --from a join file")
         counts = tuple((name, _count(value)) for name, value in map(_pair, chips))
         files = {name: Path(value) for name, value in map(_pair, serials or [])}
         key = keys_commands.key_options(module, token, key_label, pin_file, pin_env)
@@ -102,6 +119,8 @@ def init(
         made = make_node(
             folder, plan, treaty.read_bytes(), pin, root, passphrase=_secret(PASSPHRASE_ENV), now_ms=_now_ms
         )
+        if given is not None:
+            joining.settle(folder, given)
         first = made.first_period()
         heads = {o.name: o.digest for o in made.journal.envelopes()}
         made.journal.close()

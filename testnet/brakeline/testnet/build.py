@@ -111,6 +111,28 @@ def build(
     return Testnet(out, document, document.digest)
 
 
+def build_verifiers(
+    out: Path,
+    plan: Plan,
+    verifiers: int,
+    now_ms: Callable[[], int],
+    ports: Ports,
+    *,
+    lead_ms: int,
+    pace: terms.Pace,
+) -> Testnet:
+    """Build treaty, verifiers and the labs' TLS files , but no lab's node: somebody else makes it."""
+    builder = _Builder(out, plan, now_ms)
+    builder.make_keys(verifiers)
+    addresses = builder.make_verifiers(_hosts(verifiers), ports)
+    document = builder.make_treaty(addresses, now_ms() + lead_ms, pace)
+    for address in addresses:
+        install_treaty(out / "verifiers" / address.name, builder.signed, document.digest)
+    for lab in plan.labs:
+        builder.issue(lab.name, out / "tls")
+    return Testnet(out, document, document.digest)
+
+
 class _Builder:
     """Gathers every key on the way, since every key that a treaty names signs it."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from brakeline.testnet.plan import Plan
 
 demo_app = typer.Typer()
+testnet_app = typer.Typer(help="A throw-away treaty to join, on this machine.", no_args_is_help=True)
 
 EXIT_DIFFERENT = 1
 EXIT_INTERRUPTED = 130
@@ -69,6 +70,42 @@ def demo(
         console = Console(soft_wrap=True, highlight=False)
         render(outcome, console if console.width >= WIDTH else Console(soft_wrap=True, highlight=False, width=WIDTH))
     raise typer.Exit(0 if outcome.matched else EXIT_DIFFERENT)
+
+
+@testnet_app.callback()
+def testnet() -> None:
+    """Verifiers of a throw-away treaty on this machine, for a new site to join."""
+
+
+@testnet_app.command(epilog="Example: brakeline testnet up --dir try")
+def up(
+    out: Annotated[Path, typer.Option("--dir", help="Folder for everything; new or empty.")],
+    verifiers: Annotated[int, typer.Option(min=1, max=4, help="How many verifiers.")] = 4,
+) -> None:
+    """Start the verifiers of a throw-away treaty, until SIGTERM or Ctrl-C; DIR/site.toml joins a site to them.
+
+    Prints one JSON line {"ready": ...} when all of them answer. Keys have no passphrase: nothing here is for real use.
+    """
+    import json
+    import signal
+    import threading
+    import time
+
+    from brakeline.testnet.up import SITE, raised
+
+    def interrupted(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = _folder(out, 0)
+    before = signal.signal(signal.SIGTERM, interrupted)
+    try:
+        with raised(folder, verifiers, lambda: time.time_ns() // 1_000_000) as net:
+            typer.echo(json.dumps({"ready": True, "join": str(folder / SITE), "pin": net.pin}))
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        typer.echo("stopped; no verifier is left running", err=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _folder(keep: Path | None, seed: int) -> Path:
