@@ -37,7 +37,20 @@ def test_the_first_commands_of_a_page_run_as_written(page: str, tmp_path: Path) 
     heading, _, rest = text.partition("\n\n")
     assert heading.startswith("# For ")
     assert rest.startswith("```bash\n"), "a page begins with the commands to run"
-    block = rest.removeprefix("```bash\n").partition("\n```")[0]
+    runs_as_written(rest.removeprefix("```bash\n").partition("\n```")[0], tmp_path)
+
+
+@pytest.mark.timeout(120)
+def test_a_new_site_joins_a_treaty_and_attests_a_training_as_the_page_says(tmp_path: Path) -> None:
+    text = (TOP / "docs" / "operators.md").read_text(encoding="utf-8")
+    block = next(b for b in re.findall(r"^```bash\n(.*?)\n```", text, re.DOTALL | re.MULTILINE) if "testnet up" in b)
+    said = runs_as_written(block, tmp_path)
+    assert "statements at the quorum" in said
+    assert "cosigned" in said
+    assert (tmp_path / "up.log").read_text().endswith("stopped; no verifier is left running\n")
+
+
+def runs_as_written(block: str, tmp_path: Path) -> str:
     (tmp_path / "examples").symlink_to(TOP / "examples")
     secrets = {"BRAKELINE_PASSPHRASE", "BRAKELINE_ROOT_PASSPHRASE"}
     environment = {name: value for name, value in os.environ.items() if name not in secrets}
@@ -58,6 +71,7 @@ def test_the_first_commands_of_a_page_run_as_written(page: str, tmp_path: Path) 
             with contextlib.suppress(ProcessLookupError):  # what a block that failed left running
                 os.killpg(shell.pid, signal.SIGKILL)
     assert shell.returncode == 0, output
+    return output
 
 
 @pytest.mark.parametrize("page", PAGES)
