@@ -19,7 +19,6 @@ from typing import Any
 
 from check_log import (
     Bad,
-    Key,
     LogCheck,
     canonical,
     decode_entry,
@@ -37,13 +36,6 @@ MISCONDUCT = {
     "index": "link", "link": "link", "time": "link", "kind": "kind", "duplicate": "repeated", "heartbeat": "heartbeat",
     "fork": "heartbeat", "entry": "entry",
 }  # fmt: skip
-
-
-class Keys:
-    """What open_checkpoint needs of a treaty: keys."""
-
-    def __init__(self, log: str, witnesses: list[str]) -> None:
-        self.keys: list[Key] = [vkey("log", log), *(vkey("witness", text) for text in witnesses)]
 
 
 def signature(given: dict[str, Any]) -> str:
@@ -65,8 +57,8 @@ def key_text(given: dict[str, Any]) -> str:
 
 def checkpoint(given: dict[str, Any]) -> str:
     """A signed note that is a checkpoint of this log, and no known key's line is false."""
-    keys: Any = Keys(given["log"], given["witnesses"])
-    origin = keys.keys[0].name
+    keys = [vkey("log", given["log"]), *(vkey("witness", text) for text in given["witnesses"])]
+    origin = keys[0].name
     try:
         open_checkpoint(given["note"].encode(), keys, origin)
     except Bad as error:

@@ -399,8 +399,9 @@ class LogCheck:
         name, predicate = statement["predicateType"].removeprefix(PREFIX).removesuffix("/v1"), statement["predicate"]
         right = set(statement) == {"_type", "predicate", "predicateType", "subject"} and statement["subject"]
         need(right and statement["_type"] == "https://in-toto.io/Statement/v1", "schema", "not an in-toto statement")
+        need(kind != 1 or name == VERSION[index > 0], "kind", "kind 1 is no version that may stand here")
         need(digest not in self.seen, "duplicate", "the log holds this statement already")
-        known = name == VERSION[index > 0] if kind == 1 else name in {*ROLES, *PARTY, "evidence"}
+        known = kind == 1 or name in {*ROLES, *PARTY, "evidence"}
         need(known and statement["predicateType"] == f"{PREFIX}{name}/v1", "schema", "unknown predicate type")
         if kind == 1 and not index:
             need(canonical(predicate) == canonical(self.treaty.document), "pin", "another treaty")

@@ -116,13 +116,14 @@ def refused_at(case: Case) -> Site | None:
         frame.f_trace_lines = False
         return local if inside else None
 
+    before = sys.gettrace()  # who measures coverage traces too
     sys.settrace(start)
     try:
         answer(case.kind, case.given)
     except Exception:  # noqa: BLE001 - with a check gone the code may stumble anyhow; the caller sees that
         return None
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return found[-1] if found else None
 
 

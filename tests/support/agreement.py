@@ -98,6 +98,8 @@ def differences(copy: Replayed, root: Path, treaty: JsonObject) -> Iterator[str]
         unreadable = str(error.args)
     report = copy.copy.report
     ended = report.divergence
+    if ended is not None and ended.code.startswith("state-"):
+        return  # what is refused is the auditor's own state, not the log
     wrong = [item["index"] for item in second.problems if item["level"] == "misconduct"]
     if (report.state is LogState.UNREADABLE) != bool(unreadable):
         yield f"{report.state}: {ended}; the checker {unreadable or 'reads it'}"
