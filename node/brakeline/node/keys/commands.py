@@ -260,7 +260,7 @@ def autonomy(
     shown = said.model_dump(mode="json", include=set(type(said).model_fields) - set(Authored.model_fields))
     lines = [f"self-declared by {lab}, measured by nobody:"]
     lines += [
-        f"  {name}  {'{numerator}/{denominator}'.format_map(each) if isinstance(each, dict) else each}"
+        f"  {name}  {each if isinstance(each, int) else '{numerator}/{denominator}'.format_map(each)}"
         for name, each in shown.items()
     ]
     value: dict[str, object] = {"label": "self-declared", "lab": lab, "figures": shown}
