@@ -327,20 +327,19 @@ def test_moving_a_term_moves_sentence_and_plot_and_putting_it_back_puts_them_bac
     page = browser.page
     page.goto(address)
     page.select_option("#scenario", PRESET)
-    page.click("#tab-pause")
-    browser.ready("pause")
+    page.click("#tab-burden")
+    browser.ready("burden")
     before, drawn = browser.sentence(), browser.drawn()
-    slider = page.locator("#term-stop")
-    slider.focus()
-    page.keyboard.press("End")  # a week to stop
-    page.wait_for_function("(text) => document.querySelector('.sentence')?.textContent !== text", arg=before)
-    assert "10.0 days" in browser.sentence()
+    page.locator("#term-line-frontier").focus()
+    page.keyboard.press("End")  # the highest line at 1e27 FLOP
+    page.wait_for_function("(text) => (document.querySelector('.sentence')?.textContent ?? text) !== text", arg=before)
+    assert "1e27 FLOP, covers 0 of" in browser.sentence()
     assert browser.drawn() != drawn
     assert page.locator(".term.moved").count() == 1
     with page.expect_download() as download:
         page.click("#treaty")
     saved = load_toml(Path(download.value.path()).read_text("utf-8")).require()
-    assert saved.deadlines.stop_ms.value == 7 * 86_400_000
+    assert max(line.flop.value for line in saved.thresholds) == 10**27
     page.click("#reset")
     page.wait_for_function("(text) => document.querySelector('.sentence')?.textContent === text", arg=before)
 

@@ -186,7 +186,7 @@ def test_verified_receipts_come_from_real_verifiers_and_an_order_stops_the_train
                 later = [u for u in books(site) if site.document.grid.period_of(u.start) > period + 1]
                 assert later
                 assert total(later, "training", "chip_ms") == 0
-                await until(lambda: min(site.journal.receipts().values()) >= document.quorum.receipts, 40)
+                await until(lambda: min(site.journal.receipts().values()) >= document.quorum.receipts, 120)
                 child.send_signal(signal.SIGTERM)
                 await child.wait()
                 _check_receipts(tmp_path / "node" / "receipts", site)
