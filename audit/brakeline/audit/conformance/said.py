@@ -207,7 +207,8 @@ def _amendments(story: Story) -> Iterator[Case]:
     yield ask("as-treaty", "a later version that calls itself a treaty", "statement-schema", sign(as_treaty, *PARTIES))
     rival = version(3, own, 9, ("predicate/settles", ["f" * 64]))
     yield ask("settles", "it says which rival no longer counts", VALID, sign(rival, *PARTIES), [signed])
-    twice = sign(version(3, own, 9, ("predicate/settles", ["f" * 64] * 2)), *PARTIES)
+    both: list[JsonValue] = ["f" * 64, "f" * 64]
+    twice = sign(version(3, own, 9, ("predicate/settles", both)), *PARTIES)
     yield ask("settles-twice", "a rival named twice", "statement-schema", twice, [signed])
     enrolment = edited(story.payloads["enrolment"], ("predicate/treaty", own))
     yield ask("named", "a statement under the second version", VALID, sign(enrolment, LAB, SITE), [signed])
