@@ -9,7 +9,7 @@ have disclosed what (:mod:`brakeline.treaty.reconcile.disclosures`).
 *When a sealed statement is judged.* With the heartbeat after the log says that the disclosure is held, or, sealed as it
 is, with the first heartbeat later than ``disclosure_ms`` after its arrival. What comes after it in its author's chain
 waits for it, so that the second judge sees, of each author, a prefix of the chain, and no sum over periods runs past a
-period that is still to be opened. A disclosure that comes later still is held, and judged by nobody but auditors.
+period that is still to be opened. A disclosure that comes later still is held, and no opinion rests on it.
 
 *Without the disclosures* (an auditor who has none, or not all), opinions are read for their form and for what they
 name, and not reproduced; :attr:`OpinionLog.missing` lists exactly what it would take.

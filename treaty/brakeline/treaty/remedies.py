@@ -101,7 +101,7 @@ REMEDIES: dict[str, Remedy] = {
     ),
     "undisclosed": Remedy(
         "sealed figures kept from the verifiers",
-        "Nothing: the deadline has passed. What is disclosed now is held, and auditors can judge it.",
+        "Nothing: the deadline has passed. What is disclosed now is held; no opinion rests on it.",
     ),
     "verifier-conduct": Remedy(
         "a verifier's misconduct",
