@@ -312,7 +312,7 @@ def test_each_question_is_answered_on_its_screen(browser: Browser, address: str)
 EXPECTED = {
     "caught": r"10 of 12 ways to hide 1e25 FLOP at one site are caught as often as the treaty wants \(95 %\)",
     "accused": r"An honest site gets at most [\d.]+ queries a year \(95 %\), so that 182 sites get up to [\d.]+ a year",
-    "hidden": r"With a risk of 5 % a cheat hides 1\.\de25 FLOP at one site in 30 days, by ",
+    "hidden": r"With a risk of 5 % a cheat hides 1\.\de25 FLOP at one site in 30 days, by mixed \(thinned\)",
     "pause": r"Sites have stopped 3\.0 days after a finding; in 180 days 30 % of all training goes on nevertheless",
     "burden": r"The highest line, 1e25 FLOP, covers 6 of 25 known models since GPT-3 \(24 %\)",
     "unverified": r"33 % of all compute is in no book, and a hidden hall is noticed with 76 % in a year",

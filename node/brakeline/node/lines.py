@@ -93,10 +93,6 @@ class Lines:
         for sender in self._senders:
             sender.wake()
 
-    def verifiers(self) -> list[str]:
-        """Return the names of the verifiers that lines are open to."""
-        return [sender.verifier.name for sender in self._senders]
-
     async def _open(self) -> None:
         credentials = self._tls.credentials()
         proxy = self._config.egress.proxy if self._config.egress else None
