@@ -18,6 +18,7 @@ from brakeline.treaty.document import load_toml
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.rule_table import RULES
 from brakeline.treaty.statements import Order, parse_statement
+from brakeline.treaty.template import SEALS
 from typer.testing import CliRunner, Result
 
 PARTIES = ("party-a.example", "party-b.example")
@@ -147,6 +148,30 @@ def test_a_template_without_keys_is_toml_and_points_at_every_key_to_fill_in(tmp_
     assert "16 mistakes" in result.stdout
     assert "treaty-exists" in run("treaty", "new", file, code=3).stderr
     assert run("treaty", "new", "-", "--name", "pause.treaty.example", "--start-ms", 1_000).stdout == file.read_text()
+
+
+@pytest.mark.parametrize("seals", ["figures", "lines"])
+def test_a_new_treaty_that_lets_sites_seal_is_right_as_written_and_says_who_reads_what(
+    tmp_path: Path, seals: str
+) -> None:
+    file = tmp_path / "treaty.toml"
+    run("treaty", "new", file, "--seals", seals, "--keys", tmp_path / "keys", "--make-keys", "--no-passphrase")
+    run("treaty", "check", file)
+    document = load_toml(file.read_text("utf-8")).document
+    assert document is not None
+    assert document.sealing.fields == SEALS[seals]
+    assert "/predicate/lines/*/joules" in document.sealing.fields
+    assert ("/predicate/lines/*/workload" in document.sealing.fields) == (seals == "lines")
+    assert all(verifier.disclosure_key is not None for verifier in document.verifiers)
+
+
+def test_a_new_treaty_that_seals_without_keys_points_at_the_keys_that_would_open_it(tmp_path: Path) -> None:
+    file = tmp_path / "treaty.toml"
+    run("treaty", "new", file, "--seals", "figures")
+    mistakes = run("treaty", "check", file, code=3).output
+    assert mistakes.count("treaty-disclosure-key") == 4
+    assert mistakes.count("treaty-key-placeholder") == 16
+    assert "\ndisclosure_key =" in file.read_text("utf-8")
 
 
 def test_a_template_with_keys_is_a_treaty_without_mistakes(world: Path) -> None:

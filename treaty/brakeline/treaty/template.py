@@ -14,9 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from brakeline.treaty.rule_table import RULES, RuleRow
+from brakeline.treaty.sealing import FIGURES, PATTERNS
 from brakeline.treaty.terms import PLACEHOLDER
 
 WIDTH = 110
+SEALS: Mapping[str, tuple[str, ...]] = {
+    "nothing": (),
+    "figures": tuple(pattern for pattern in PATTERNS if pattern.rpartition("/")[2] in {*FIGURES, "flop"}),
+    "lines": PATTERNS,
+}
+"""What a new treaty may let sites seal: word -> the patterns of its ``[sealing]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Choices:
         verifiers: (name, who runs it).
         keys: (name, purpose) -> key text, for the keys that exist; purposes are "party", "lab-root", "third-party",
             "log", "witness", "disclosure".
+        seals: a word of :data:`SEALS`: what sites may seal.
     """
 
     name: str
@@ -54,6 +62,7 @@ class Choices:
         ("verifier.observatory.example", "observatory.example"),
     )
     keys: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    seals: str = "nothing"
 
     def wanted_keys(self) -> list[tuple[str, str]]:
         """Return (name, purpose) of every key the file names, in its order."""
@@ -74,7 +83,7 @@ def render(choices: Choices) -> str:
     """Return the TOML text for *choices*: valid TOML, and a sane treaty once every key is given."""
     parts = [_head(choices), _time(choices), _LIMITS, _quorum(choices), _people(choices), _CHIPS, _RULES_HEAD]
     parts += [_rule(row, number) for number, row in enumerate(RULES.values(), start=_FIRST_ARTICLE)]
-    parts.append(_TAIL)
+    parts.append(_tail(choices))
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -189,7 +198,7 @@ def _people(choices: Choices) -> str:
         parts += ["[[verifier]]", f'name = "{name}"', f'party = "{party}"']
         parts += _key(choices, "log_key", name, "log")
         parts += _key(choices, "witness_key", name, "witness")
-        if not choices.keys or (name, "disclosure") in choices.keys:
+        if choices.seals != "nothing" or not choices.keys or (name, "disclosure") in choices.keys:
             parts += _key(choices, "disclosure_key", name, "disclosure")
         parts += [f'url = "https://{name}"           # read API: tiles, checkpoint', f'grpc = "{name}:7443"', ""]
     return "\n".join(parts)
@@ -200,7 +209,7 @@ def _key(choices: Choices, member: str, name: str, purpose: str) -> list[str]:
     if given is not None:
         return [f'{member} = "{given}"']
     command = f"brakeline key new --purpose {purpose} --name {name} --out {key_file(name, purpose)}"
-    optional = "# " if purpose == "disclosure" else ""
+    optional = "# " if purpose == "disclosure" and choices.seals == "nothing" else ""
     return [f"# {command}", f'{optional}{member} = "{PLACEHOLDER}"']
 
 
@@ -353,13 +362,16 @@ def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
-_TAIL = """
+def _tail(choices: Choices) -> str:
+    fields = "".join(f'    "{pattern}",\n' for pattern in SEALS[choices.seals])
+    return f"""
 # --- Secrets -----------------------------------------------------------------------------------------------------
 
 # Members of statements that may be sealed (JSON pointers; * is any one step), and how many verifiers must hold what
-# opens them (more than f, and f fewer than have a disclosure_key). Empty: everybody reads every figure.
+# opens them (more than f, and f fewer than have a disclosure_key). Empty: everybody reads every figure. Rules cannot
+# judge in public what is sealed: the verifiers that hold it do, and state opinions. `treaty new --seals` fills this in.
 [sealing]
-fields = []
+fields = [{f"{chr(10)}{fields}" if fields else ""}]
 holders = 2
 
 # Long lists (serial numbers, sites) kept apart, by digest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from brakeline.treaty.commands.files import (
@@ -55,6 +55,10 @@ def new_treaty(
     make_keys: Annotated[
         bool, typer.Option("--make-keys", help="Make the keys missing in --keys, to try it out.")
     ] = False,
+    seals: Annotated[
+        Literal["nothing", "figures", "lines"],
+        typer.Option(help="What sites may seal: FLOP, joules and tokens; or whole lines. Verifiers still judge it."),
+    ] = "nothing",
     passphrase_file: PassphraseFile = None,
     no_passphrase: NoPassphrase = False,
 ) -> None:
@@ -71,7 +75,7 @@ def new_treaty(
     with reported():
         check_name(name, NameKind.TREATY)
         start = start_ms if start_ms is not None else (int(time.time()) // 86_400 + 1) * 86_400_000
-        choices = Choices(name=name, start_ms=start)
+        choices = Choices(name=name, start_ms=start, seals=seals)
         if make_keys and keys is None:
             raise typer.BadParameter("--make-keys needs --keys DIRECTORY")
         if str(file) != "-" and file.exists():
@@ -79,7 +83,7 @@ def new_treaty(
         if keys is not None:
             if make_keys:
                 _make_missing(choices, keys, passphrase(passphrase_file, no_passphrase, new=True))
-            choices = Choices(name=name, start_ms=start, keys=_read_keys(choices, keys))
+            choices = Choices(name=name, start_ms=start, keys=_read_keys(choices, keys), seals=seals)
         text = render(choices)
         if str(file) == "-":
             typer.echo(text, nl=False)
