@@ -51,7 +51,7 @@ soak: .venv/.dev  ## the long counts that CI samples
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest --soak -m soak $(ARGS)
 
 mutants: .venv/.dev  ## change rules, admission and accounting in one place at a time: does a test notice? (ARGS="--sample 0": all)
-	$(BIN)/python tools/mutants.py $(ARGS)
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 proto: .venv/.dev  ## generate the code of the wire from proto/
 	$(BIN)/python tools/proto.py
