@@ -9,6 +9,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+collect_ignore_glob = ["support/*"]
+"""Programs and helpers of tests, no tests: some of them import what a newcomer need not have."""
 REQUIRE_ALL = os.environ.get("BRAKELINE_REQUIRE_ALL") == "1"
 
 settings.register_profile(

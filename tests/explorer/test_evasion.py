@@ -104,8 +104,9 @@ def test_the_truth_holds_the_training_and_chip_time_stays_whole(name: str) -> No
 def test_a_cheat_troubles_nobody_else() -> None:
     for name in ("unsaid", "undeclared", "two-versions", "as-idle"):
         world = cheated(name, STRATEGIES[name].ways[0], 10**24, 8, 3)
-        assert hear(world).found
-        assert len(hear(world).found) == len(hear(world).about(world.first.lab)), name
+        heard = hear(world)
+        assert heard.found
+        assert len(heard.found) == len(heard.about(world.first.lab)), name
 
 
 # counting -------------------------------------------------------------------------------------------------------------
