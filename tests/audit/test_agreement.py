@@ -7,6 +7,7 @@ from pathlib import Path
 
 from brakeline.audit.replay import read_sources
 from brakeline.ledger.entry import Kind
+from brakeline.treaty.succession import Succession
 
 from tests.support import agreement, cast, worlds
 
@@ -18,7 +19,7 @@ def test_a_difference_between_audit_and_checker_is_told(tmp_path: Path) -> None:
     treaty = honest.document.to_json()
     with ExitStack() as stack:
         paths = [honest.export(tmp_path / "honest")[0], *lying.export(tmp_path / "lying")[:2]]
-        good, bad, found = read_sources(stack, [str(path) for path in paths], honest.document)
+        good, bad, found = read_sources(stack, [str(path) for path in paths], Succession(honest.document))
         for copy, path in zip((good, bad, found), paths, strict=True):
             assert list(agreement.differences(copy, path, treaty)) == []
         assert "the checker" in next(agreement.differences(good, paths[1], treaty))

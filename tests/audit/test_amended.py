@@ -77,4 +77,4 @@ def test_a_pin_of_a_later_version_needs_those_before_it(versions: Path) -> None:
     (versions / "v2.toml").unlink()
     with pytest.raises(BrakelineError, match=f"expected a file of the version {V2.digest}"):
         load_pinned(versions, V3.digest)
-    assert load_pinned(versions, V1.digest) == V1
+    assert load_pinned(versions, V1.digest).root == V1

@@ -33,6 +33,7 @@ from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import Source, open_source
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.strictjson import JsonValue, canonical, parse_any
+from brakeline.treaty.succession import Succession
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -254,7 +255,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
 
 
 def judge(bundle: Bundle, case: Case, log: Source | None = None) -> str:
-    return check(bundle, case.world.document, log).about
+    return check(bundle, Succession(case.world.document), log).about
 
 
 @pytest.mark.parametrize("name", MISDEEDS)
@@ -262,7 +263,7 @@ def test_every_act_is_proven_by_its_bundle(cases: dict[str, Case], name: str) ->
     item = cases[name]
     again = parse(render(item.bundle))
     assert again == item.bundle
-    proven = check(again, item.world.document, item.source() if item.bundle.act in NEED_LOG else None)
+    proven = check(again, Succession(item.world.document), item.source() if item.bundle.act in NEED_LOG else None)
     assert (proven.act, proven.about) == (item.bundle.act, item.bundle.about)
     assert proven.about in proven.sentence
 
@@ -278,7 +279,7 @@ def test_an_act_that_is_about_a_whole_log_says_that_it_needs_a_copy(cases: dict[
 
 def test_another_treaty_judges_nothing(cases: dict[str, Case]) -> None:
     with pytest.raises(EvidenceError, match="evidence-other-treaty"):
-        check(cases["fork"].bundle, cast.document(name="other.treaty.example"))
+        check(cases["fork"].bundle, Succession(cast.document(name="other.treaty.example")))
 
 
 def test_another_history_is_no_defence_and_a_short_copy_no_proof(cases: dict[str, Case], tmp_path: Path) -> None:
@@ -319,13 +320,13 @@ def test_two_checkpoints_of_one_history_are_no_fork() -> None:
     first = log.sign(world.now_ms, size=5)
     second = log.sign(world.now_ms)
     with pytest.raises(EvidenceError, match="evidence-proves-nothing"):
-        check(fork(world, first, first), world.document)
+        check(fork(world, first, first), Succession(world.document))
     with pytest.raises(EvidenceError, match="evidence-proves-nothing"):
-        check(fork(world, first, second), world.document)  # the root at 5 is not given
+        check(fork(world, first, second), Succession(world.document))  # the root at 5 is not given
     with pytest.raises(BrakelineError, match="proof-"):
-        check(fork(world, first, second, root=bytes(32).hex()), world.document)
+        check(fork(world, first, second, root=bytes(32).hex()), Succession(world.document))
     with pytest.raises(EvidenceError, match="evidence-proves-nothing"):
-        check(fork(world, second, first), world.document)
+        check(fork(world, second, first), Succession(world.document))
 
 
 def fork(world: World, first: bytes, second: bytes, root: str | None = None) -> Fork:
@@ -345,7 +346,7 @@ def test_a_fork_is_not_proven_by_somebody_elses_signature() -> None:
     forged = Checkpoint(log.name, len(log.entries), bytes(32)).render_text().encode()
     other = honest.split(b"\n\n", 1)[1]
     with pytest.raises(BrakelineError, match="note-signature-invalid"):
-        check(fork(world, honest, forged + b"\n" + other), world.document)
+        check(fork(world, honest, forged + b"\n" + other), Succession(world.document))
 
 
 def test_f_witnesses_cannot_frame_a_log_for_its_times(tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_f_witnesses_cannot_frame_a_log_for_its_times(tmp_path: Path) -> None:
         receipt = make_receipt(open_source(str(log.export(tmp_path / str(wrong)))), len(log.entries) - 1).decode()
         bundle = Backdating(format="brakeline-evidence/v1", treaty=world.pin, about=log.name, receipt=receipt)
         with pytest.raises(EvidenceError, match="evidence-proves-nothing"):
-            check(bundle, world.document)
+            check(bundle, Succession(world.document))
 
 
 def leaves(value: JsonValue, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -407,7 +408,7 @@ def test_no_change_to_a_bundle_convicts_anybody_else(cases: dict[str, Case], dat
     assume(mutated != value)
     try:
         bundle = parse(canonical(mutated))
-        proven = check(bundle, item.world.document, item.source())
+        proven = check(bundle, Succession(item.world.document), item.source())
     except BrakelineError:
         return
     assert (proven.act, proven.about) in {(known.bundle.act, known.bundle.about) for known in cases.values()}
@@ -447,7 +448,7 @@ def test_honest_material_convicts_nobody(tmp_path: Path) -> None:
         ]
         for bundle in offered:
             with pytest.raises(EvidenceError, match="evidence-proves-nothing"):
-                check(bundle, world.document, log)
+                check(bundle, Succession(world.document), log)
 
 
 # the commands ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from brakeline.audit.watch.metrics import WatchMetrics
 from brakeline.audit.watch.rounds import Watch, locked
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.succession import Succession
 from typer.testing import CliRunner
 
 from tests.support import cast, worlds
@@ -34,7 +35,7 @@ class Post:
 
     def restart(self) -> None:
         paths = [str(self.root / "logs" / log.name) for log in self.world.logs]
-        self.watch = Watch(paths, self.world.document, self.root / "state", self._now)
+        self.watch = Watch(paths, Succession(self.world.document), self.root / "state", self._now)
 
     def _now(self) -> int:
         return self.world.now_ms + self.away_ms
@@ -97,7 +98,7 @@ def test_a_log_that_shows_another_past_is_caught_with_evidence(tmp_path: Path) -
     log.publish(world.now_ms)
     assert post.round() == [("raised", "fork")]
     (file,) = (tmp_path / "state" / "evidence").iterdir()
-    proven = check(parse(file.read_bytes()), world.document)
+    proven = check(parse(file.read_bytes()), Succession(world.document))
     assert (proven.act, proven.about) == ("fork", log.name)
     post.restart()
     assert post.round() == []  # the mirror kept the first history, and the alarm stands
@@ -180,10 +181,10 @@ def test_a_watch_keeps_to_its_treaty_and_its_folder(tmp_path: Path) -> None:
     post.round()
     other = World(cast.document(name="other.treaty.example"))
     with pytest.raises(BrakelineError, match="watch-state"):
-        Watch([], other.document, tmp_path / "state", lambda: 0)
+        Watch([], Succession(other.document), tmp_path / "state", lambda: 0)
     (tmp_path / "state" / "watch.json").write_bytes(b"{")
     with pytest.raises(BrakelineError, match="watch-state"):
-        Watch([], world.document, tmp_path / "state", lambda: 0)
+        Watch([], Succession(world.document), tmp_path / "state", lambda: 0)
     with locked(tmp_path / "state"), pytest.raises(BrakelineError, match="watch-locked"), locked(tmp_path / "state"):
         pass
 

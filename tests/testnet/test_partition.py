@@ -18,6 +18,7 @@ from brakeline.testnet.build import PARTIES
 from brakeline.testnet.processes import BRAKELINE
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.replay import LogReplay
+from brakeline.treaty.succession import Succession
 
 from tests.testnet.network import LABS, Network, network
 
@@ -91,7 +92,7 @@ def states(trial: Network) -> list[tuple[frozenset[str], frozenset[str]]]:
     document = trial.net.document
     for verifier in document.verifiers:
         with opened(verifier.url) as source:
-            copy = open_copy(source, document)
+            copy = open_copy(source, Succession(document))
             assert copy.reader is not None
             replay = LogReplay(document, verifier.origin, copy.reader.root_at)
             read_copy(copy, replay.feed)

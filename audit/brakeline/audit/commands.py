@@ -180,11 +180,11 @@ def verify_evidence(
     from brakeline.audit.pinned import load_pinned
     from brakeline.ledger.source import opened
 
-    document = load_pinned(treaty, pin.lower())
+    pinned = load_pinned(treaty, pin.lower())
     with file.open("rb") as handle:
         bundle = parse(handle.read(MAX_BUNDLE + 2))
     with ExitStack() as stack:
-        proven = check(bundle, document, None if log is None else stack.enter_context(opened(log)))
+        proven = check(bundle, pinned, None if log is None else stack.enter_context(opened(log)))
     if form is Format.JSON:
         import json
 

@@ -23,7 +23,9 @@ from brakeline.ledger.reader import LogReader, Progress
 from brakeline.ledger.source import Source, read_checkpoint
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.replay import Facts
+from brakeline.treaty.succession import Succession
 
+UNKNOWN_LOG = "source-unknown-log"
 SIGNED_BY_THE_LOG = frozenset({"replay-chain", "replay-malformed"})
 """Codes of the reader that only the holder of the log's key can cause."""
 
@@ -66,22 +68,22 @@ class Replayed:
     facts: Facts | None
 
 
-def open_copy(source: Source, document: TreatyDocument) -> Copy:
-    """Read and verify the checkpoint of *source* under the keys of *document*."""
-    copy = Copy(LogReport(source=source.name, quorum=document.quorum.witnesses))
+def open_copy(source: Source, treaty: Succession) -> Copy:
+    """Read and verify the checkpoint of *source* under the keys that the versions of *treaty* name."""
+    copy = Copy(LogReport(source=source.name, quorum=treaty.root.quorum.witnesses))
     try:
         note = read_checkpoint(source)
         origin = note.split(b"\n", 1)[0].decode("utf-8", "replace")
-        verifier = document.verifier_by_origin(origin)
+        verifier, named = treaty.verifier(origin), treaty.verifiers()
         if verifier is None:
             raise BrakelineError(
-                code="source-unknown-log",
-                message="the treaty names no log of this origin",
-                expected=", ".join(item.origin for item in document.verifiers)[:200],
+                code=UNKNOWN_LOG,
+                message="no version of the treaty that is known here names a log of this origin",
+                expected=", ".join(item.origin for item in named)[:200],
                 found=origin[:80],
-                fix="give a log of this treaty, or the treaty of this log",
+                fix="give a log of this treaty, or the treaty of this log; pin the version that names it",
             )
-        witnesses = [item.witness_key for item in document.verifiers]
+        witnesses = [item.witness_key for item in named]
         reader = LogReader(source, verifier.log_key, witnesses, note)
     except BrakelineError as error:
         copy.fail(LogState.UNREADABLE, Problem.of(error))
@@ -94,10 +96,17 @@ def open_copy(source: Source, document: TreatyDocument) -> Copy:
     return copy
 
 
+def count_cosignatures(copy: Copy, document: TreatyDocument) -> None:
+    """Say in the report which witnesses of *document*, the version that the checkpoint answers to, cosigned it."""
+    if copy.reader is not None:
+        witnesses = [item.witness_key for item in document.verifiers]
+        cosigned = {key.name: seconds for key, seconds in cosigned_at(copy.reader.note, witnesses).items()}
+        copy.report = replace(copy.report, cosigned=cosigned, quorum=document.quorum.witnesses)
+
+
 def quorum_gap(copy: Copy, document: TreatyDocument) -> Problem | None:
-    """Return the problem of a checkpoint that too few witnesses cosigned, else None."""
-    reader = copy.reader
-    if reader is None or document.witness_policy(copy.report.origin).satisfied(reader.opened.cosignatures):
+    """Return the problem of a checkpoint that too few witnesses of *document* cosigned, else None."""
+    if copy.reader is None or len(copy.report.cosigned) >= document.quorum.witnesses:
         return None
     return Problem(
         "quorum-missing",

@@ -19,13 +19,14 @@ from brakeline.treaty.admission import check_treaty_statement
 from brakeline.treaty.document import TreatyDocument, load_toml
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import parse_statement
+from brakeline.treaty.succession import Succession
 
 MAX_FILE = 1024 * 1024
 _PIN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def load_pinned(path: Path, pin: str) -> TreatyDocument:
-    """Return the treaty in *path* whose digest is *pin* (64 lowercase hex digits).
+def load_pinned(path: Path, pin: str) -> Succession:
+    """Return version 1 of the treaty in *path*, and those after it up to the one whose digest is *pin* (64 hex digits).
 
     Raises:
         BrakelineError: ``pin-malformed``, ``treaty-unreadable``, ``treaty-not-pinned``, and the codes of documents and
@@ -40,7 +41,7 @@ def load_pinned(path: Path, pin: str) -> TreatyDocument:
             fix="take the pin from a source you trust; `brakeline treaty show` prints it",
         )
     if path.is_dir():
-        return _first_of(path, pin)
+        return _chain_in(path, pin)
     data = _read(path)
     if data.lstrip().startswith(b"{"):
         return _first(check_treaty_statement(Envelope.from_dsse_json(data), pin)[1])
@@ -59,10 +60,10 @@ def load_pinned(path: Path, pin: str) -> TreatyDocument:
     return _first(document)
 
 
-def _first(document: TreatyDocument) -> TreatyDocument:
+def _first(document: TreatyDocument) -> Succession:
     """Return *document*, which must be version 1."""
     if document.version == 1:
-        return document
+        return Succession(document)
     raise BrakelineError(
         code="treaty-chain",
         message=f"the pin is that of version {document.version}: a log is replayed from version 1 on",
@@ -72,8 +73,8 @@ def _first(document: TreatyDocument) -> TreatyDocument:
     )
 
 
-def _first_of(folder: Path, pin: str) -> TreatyDocument:
-    """Return version 1 of the chain that ends in *pin*, of the versions in *folder*."""
+def _chain_in(folder: Path, pin: str) -> Succession:
+    """Return the chain that ends in *pin*, of the versions in *folder*."""
     found: dict[str, TreatyDocument] = {}
     for path in sorted(item for item in folder.iterdir() if item.suffix in (".toml", ".json")):
         data = _read(path)
@@ -84,7 +85,9 @@ def _first_of(folder: Path, pin: str) -> TreatyDocument:
         if isinstance(said, TreatyDocument):
             found[said.digest] = said
     wanted, document = pin, found.get(pin)
+    later: list[TreatyDocument] = []
     while document is not None and document.version > 1:
+        later.append(document)
         wanted = document.previous
         document = found.get(wanted)
     if document is None:
@@ -95,7 +98,7 @@ def _first_of(folder: Path, pin: str) -> TreatyDocument:
             found=", ".join(f"version {item.version}" for item in found.values()) or "no version",
             fix="obtain every version from version 1 to the one that you pin",
         )
-    return document
+    return Succession(document, later)
 
 
 def _read(path: Path) -> bytes:

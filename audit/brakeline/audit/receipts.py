@@ -16,6 +16,7 @@ from typing import NamedTuple
 from brakeline.audit.copies import Replayed
 from brakeline.audit.evidence.bundle import FORMAT, DishonouredReceipt
 from brakeline.audit.evidence.check import Stated, open_stated
+from brakeline.audit.evidence.make import rests_on
 from brakeline.audit.report import Problem, ReceiptCounts
 from brakeline.ledger.checkpoint import Checkpoint
 from brakeline.ledger.entry import Kind
@@ -24,9 +25,9 @@ from brakeline.ledger.merkle import consistency_proof
 from brakeline.ledger.note import parse as parse_note
 from brakeline.ledger.proof import MAX_RECEIPT, Receipt
 from brakeline.ledger.reader import LogReader
-from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.reconcile.conduct import Dishonoured
+from brakeline.treaty.succession import Succession
 
 PATTERN = "*.tlog-proof"
 
@@ -64,14 +65,14 @@ class ReceiptsRead:
     rows: list[ReceiptRow] = field(default_factory=list[ReceiptRow])
 
 
-def read_receipts(directory: Path, copies: Sequence[Replayed], document: TreatyDocument) -> ReceiptsRead:
+def read_receipts(directory: Path, copies: Sequence[Replayed], treaty: Succession) -> ReceiptsRead:
     """Hold every ``*.tlog-proof`` below *directory* against the *copies* (a folder without any is a problem)."""
     result = ReceiptsRead()
     for path in sorted(directory.rglob(PATTERN)):
         result.counts.read += 1
         name = path.relative_to(directory).as_posix()
         try:
-            _hold(name, _bytes(path), copies, document, result)
+            _hold(name, _bytes(path), copies, treaty, result)
         except BrakelineError as error:
             result.rows.append(ReceiptRow(name, "unreadable"))
             problem = Problem.of(error)
@@ -85,17 +86,18 @@ def read_receipts(directory: Path, copies: Sequence[Replayed], document: TreatyD
     return result
 
 
-def _hold(name: str, data: bytes, copies: Sequence[Replayed], document: TreatyDocument, result: ReceiptsRead) -> None:
+def _hold(name: str, data: bytes, copies: Sequence[Replayed], treaty: Succession, result: ReceiptsRead) -> None:
     origin = Checkpoint.parse_text(parse_note(Receipt.parse(data).checkpoint).text).origin
-    verifier = document.verifier_by_origin(origin)
+    verifier = treaty.verifier(origin)
     if verifier is None:
         raise BrakelineError(
             code="receipt-unknown-log",
             message="the treaty names no log of the receipt's origin",
-            expected=", ".join(item.origin for item in document.verifiers)[:200],
+            expected=", ".join(item.origin for item in treaty.verifiers())[:200],
             found=origin[:80],
         )
-    stated = open_stated(data, verifier.log_key, [item.witness_key for item in document.verifiers])
+    stated = open_stated(data, verifier.log_key, [item.witness_key for item in treaty.verifiers()])
+    document = treaty.over(origin, _received_ms(stated))
     if not document.witness_policy(origin).satisfied(stated.opened.cosignatures):
         result.open.append(
             Problem(
@@ -128,18 +130,16 @@ def _hold(name: str, data: bytes, copies: Sequence[Replayed], document: TreatyDo
     reader, root = wrong
     here = stated.checkpoint
     result.dishonoured.append(Dishonoured(origin, stated.index, here.size, here.root, root, _digest(stated)))
-    result.bundles.append(_bundle(data, stated, reader, root, document))
+    result.bundles.append(_bundle(data, stated, reader, root, treaty))
 
 
-def _bundle(
-    data: bytes, stated: Stated, reader: LogReader, root: bytes, document: TreatyDocument
-) -> DishonouredReceipt:
+def _bundle(data: bytes, stated: Stated, reader: LogReader, root: bytes, treaty: Succession) -> DishonouredReceipt:
     size = stated.checkpoint.size
     same = size == reader.size
     proof = () if same else tuple(item.hex() for item in consistency_proof(size, reader.size, reader.hash_at))
     return DishonouredReceipt(
         format=FORMAT,
-        treaty=document.digest,
+        treaty=rests_on(treaty, stated.checkpoint.origin),
         about=stated.checkpoint.origin,
         receipt=data.decode(),
         checkpoint=reader.note.decode(),
@@ -155,6 +155,14 @@ def _digest(stated: Stated) -> str:
         return Envelope.from_body(entry.body).digest if entry.kind in (Kind.TREATY, Kind.STATEMENT) else ""
     except BrakelineError:
         return ""  # the log signed over bytes that are no entry; the receipt convicts it all the same
+
+
+def _received_ms(stated: Stated) -> int:
+    """Return when the log says that it took the entry (ms), 0 where the bytes are no entry."""
+    try:
+        return stated.entry().received_at_ms
+    except BrakelineError:
+        return 0
 
 
 def _ahead(name: str, stated: Stated, sizes: Sequence[int]) -> Problem:

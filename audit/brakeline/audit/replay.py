@@ -9,13 +9,23 @@ Believed: the treaty whose digest the auditor gave. Not believed: sources, check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from brakeline.audit.copies import Copy, LibrariesDisagree, Replayed, compare_copies, open_copy, policy_gap, quorum_gap
+from brakeline.audit.copies import (
+    UNKNOWN_LOG,
+    Copy,
+    LibrariesDisagree,
+    Replayed,
+    compare_copies,
+    count_cosignatures,
+    open_copy,
+    policy_gap,
+    quorum_gap,
+)
 from brakeline.audit.evidence.bundle import Bundle
 from brakeline.audit.evidence.make import CONDUCT, fork_of_copies, fork_of_note, make_bundle
 from brakeline.audit.look import Look
@@ -37,7 +47,8 @@ from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged
 from brakeline.treaty.replay import Facts
 from brakeline.treaty.sentences import sentence
 from brakeline.treaty.statements import to_json
-from brakeline.treaty.verdict import Open, Verdict, stale_ms, verdict
+from brakeline.treaty.succession import Succession
+from brakeline.treaty.verdict import Open, Verdict, stale_ms, succession_of, verdict
 
 
 def audit_sources(
@@ -72,17 +83,19 @@ def audit_sources(
     Nothing is raised for what the logs or the treaty say: it is in the report.
     """
     try:
-        document = load_pinned(treaty, pin)
+        pinned = load_pinned(treaty, pin)
     except BrakelineError as error:
         return AuditReport(pin=pin, problems=(Problem.of(error),))
     with ExitStack() as stack:
-        copies = read_sources(stack, sources, document, paranoid=paranoid, progress=progress, how=how)
-        given = None if receipts is None else read_receipts(receipts, copies, document)
+        document = pinned.root
+        copies = read_sources(stack, sources, pinned, paranoid=paranoid, progress=progress, how=how)
+        known = with_amendments(pinned, copies)
+        given = None if receipts is None else read_receipts(receipts, copies, known)
         report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given, policy=policy)
         if evidence is not None:
-            lost = [*_forks(copies, document, how, evidence)]
+            lost = [*_forks(copies, known, how, evidence)]
             evidence += given.bundles if given is not None else ()
-            lost += gather(findings, copies, document, evidence)
+            lost += gather(findings, copies, known, evidence)
             report = replace(report, unchecked=(*lost, *report.unchecked))
         if tell is not None:
             parts = tuple(largest(copies).values())
@@ -93,26 +106,52 @@ def audit_sources(
 def read_sources(
     stack: ExitStack,
     sources: Sequence[str],
-    document: TreatyDocument,
+    treaty: Succession,
     *,
     paranoid: bool = False,
     progress: Progress | None = None,
     how: Reading = READ_ANEW,
 ) -> list[Replayed]:
-    """Open (until *stack* closes) and replay each of *sources*; what fails is in its copy's report. Never raises."""
-    opening: list[Copy] = []
-    for source in sources:
-        try:
-            copy = open_copy(stack.enter_context(opened(source)), document)
-        except BrakelineError as error:
-            copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
-            copy.fail(LogState.UNREADABLE, Problem.of(error))
-        opening.append(copy)
+    """Open (until *stack* closes) and replay each of *sources*; what fails is in its copy's report. Never raises.
+
+    A log that no version of *treaty* names waits until the others were read: an amendment in them may name it.
+    """
     verify = both_libraries if paranoid else ed25519.verify
-    largest_size = max((copy.reader.size for copy in opening if copy.reader is not None), default=0)
-    with Ahead(how.workers(largest_size), verify) as ahead:
-        one = OneLog(document, ahead, how, paranoid=paranoid)
-        return [one.replay(copy, progress) for copy in opening]
+    opening = [_open(stack, source, treaty) for source in sources]
+    replayed: dict[int, Replayed] = {}
+    while True:
+        now = {place: copy for place, copy in enumerate(opening) if place not in replayed and not _unknown(copy)}
+        longest = max((copy.reader.size for copy in now.values() if copy.reader is not None), default=0)
+        with Ahead(how.workers(longest), verify) as ahead:
+            one = OneLog(treaty, ahead, how, paranoid=paranoid)
+            replayed |= {place: one.replay(copy, progress) for place, copy in now.items()}
+        known = with_amendments(treaty, replayed.values())
+        if len(replayed) == len(opening) or known.known.keys() == treaty.known.keys():
+            return [replayed.get(place, Replayed(copy, None)) for place, copy in enumerate(opening)]
+        treaty = known
+        waiting = [place for place in range(len(opening)) if place not in replayed]
+        for place in waiting:
+            opening[place] = _open(stack, sources[place], treaty)
+
+
+def _open(stack: ExitStack, source: str, treaty: Succession) -> Copy:
+    try:
+        return open_copy(stack.enter_context(opened(source)), treaty)
+    except BrakelineError as error:
+        copy = Copy(LogReport(source=source, quorum=treaty.root.quorum.witnesses))
+        copy.fail(LogState.UNREADABLE, Problem.of(error))
+        return copy
+
+
+def _unknown(copy: Copy) -> bool:
+    found = copy.report.divergence
+    return found is not None and found.code == UNKNOWN_LOG
+
+
+def with_amendments(treaty: Succession, copies: Iterable[Replayed]) -> Succession:
+    """Return *treaty* with the amendments that the logs hold: admission has asked for their signatures."""
+    held = (version for item in copies if item.facts is not None for version in item.facts.amendments)
+    return treaty.with_versions(held)
 
 
 def both_libraries(key: bytes, message: bytes, signature: bytes) -> bool:
@@ -152,11 +191,15 @@ def weigh(
     kept = largest(copies)
     newest = max((facts.newest_ms for facts in kept.values()), default=-1)
     instant = newest if as_of_ms is None else as_of_ms
+    treaty = succession_of(document, list(kept.values()))
     for item in copies:
+        over = document
         if item.facts is not None:
-            stale = stale_ms(document, item.facts.newest_ms, instant)
+            over = treaty.over(item.facts.origin, item.facts.newest_ms)
+            count_cosignatures(item.copy, over)
+            stale = stale_ms(treaty.over(item.facts.origin, instant), item.facts.newest_ms, instant)
             item.copy.report = replace(item.copy.report, stale_ms=stale)
-        found = quorum_gap(item.copy, document), None if policy is None else policy_gap(item.copy, policy)
+        found = quorum_gap(item.copy, over), None if policy is None else policy_gap(item.copy, policy)
         gaps += [gap for gap in found if gap is not None]
     judged, gone = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())
     gaps += gone
@@ -194,12 +237,12 @@ def _pin_lacking(document: TreatyDocument, pin: str, parts: Sequence[Facts]) -> 
 
 
 def gather(
-    findings: Sequence[Finding], copies: Sequence[Replayed], document: TreatyDocument, evidence: list[Bundle]
+    findings: Sequence[Finding], copies: Sequence[Replayed], treaty: Succession, evidence: list[Bundle]
 ) -> Iterator[Problem]:
     """Append the bundles of *findings* to *evidence*; yield what could not be made."""
     for finding in findings:
         try:
-            bundle = make_bundle(finding, copies, document)
+            bundle = make_bundle(finding, copies, treaty)
         except BrakelineError as error:
             yield _not_made(finding.about, error)
         else:
@@ -223,9 +266,7 @@ def _compare(copies: Sequence[Replayed]) -> None:
             second.fail(LogState.MISCONDUCT, fork)
 
 
-def _forks(
-    copies: Sequence[Replayed], document: TreatyDocument, how: Reading, evidence: list[Bundle]
-) -> Iterator[Problem]:
+def _forks(copies: Sequence[Replayed], treaty: Succession, how: Reading, evidence: list[Bundle]) -> Iterator[Problem]:
     """Append the evidence that copies of one log, and checkpoints of it that were kept, cannot all be true.
 
     Yield what could not be made.
@@ -233,11 +274,11 @@ def _forks(
     made: list[tuple[str, Callable[[], Bundle | None]]] = []
     for first, second in _pairs(copies):
         if first.reader is not None and second.reader is not None and compare_copies(first, second) is not None:
-            made.append((first.report.origin, partial(fork_of_copies, first.reader, second.reader, document.digest)))
+            made.append((first.report.origin, partial(fork_of_copies, first.reader, second.reader, treaty)))
     for item in copies:
         reader, origin = item.copy.reader, item.copy.report.origin
         if reader is not None and origin in how.since and item.copy.report.state is LogState.MISCONDUCT:
-            made.append((origin, partial(fork_of_note, how.since[origin], reader, document.digest)))
+            made.append((origin, partial(fork_of_note, how.since[origin], reader, treaty)))
     for origin, make in made:
         try:
             bundle = make()

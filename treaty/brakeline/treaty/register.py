@@ -10,6 +10,7 @@ and *is this parent here?* The register trusts its caller: :meth:`Register.recor
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -62,12 +63,17 @@ class _Version:
 class Register:
     """What admission remembers of one log prefix: versions of the treaty and their keys, positions, digests."""
 
-    def __init__(self, document: TreatyDocument, archive: Archive | None = None) -> None:
-        """Start from the keys of *document*, the first version, and an empty prefix; what is old goes to *archive*."""
+    def __init__(
+        self, document: TreatyDocument, archive: Archive | None = None, versions: Iterable[TreatyDocument] = ()
+    ) -> None:
+        """Start from the keys of *document*, the first version, and an empty prefix; what is old goes to *archive*.
+
+        *versions*: later ones that the caller believes, because a pin holds them; a log's own are recorded.
+        """
         self._archive = archive
         self.document = document
         self.treaty_digest = document.digest
-        self._versions = {document.digest: _Version(document)}
+        self._versions = {item.digest: _Version(item) for item in (document, *versions)}
         self._sites: dict[str, list[Holder]] = defaultdict(list)
         self._chains: dict[str, AuthorTree] = {}
         self._unchained: dict[str, int] = {}

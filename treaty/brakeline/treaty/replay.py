@@ -434,7 +434,7 @@ class LogReplay:
         """
         document = self._succession.last(self._document.grid.period_of(InstantMs(heartbeat.received_at_ms)))
         liars, skew = document.quorum.liars, document.deadlines.skew_ms.value
-        witnesses = [item.witness_key for item in self._verifiers.values()]
+        witnesses = [item.witness_key for item in document.verifiers]  # f liars are f of these
         for believed in (True, False):
             bounds = bracket(cosigned_at(note, witnesses, believed=believed).values(), liars, skew)
             if bounds is None or heartbeat.received_at_ms >= bounds.no_earlier_ms:
@@ -447,7 +447,8 @@ class LogReplay:
         """Hold the log's clock against its witnesses' (:mod:`brakeline.treaty.bracket`)."""
         document = self._succession.last(self._document.grid.period_of(InstantMs(heartbeat.received_at_ms)))
         liars, skew = document.quorum.liars, document.deadlines.skew_ms.value
-        bounds = bracket(cosignatures.values(), liars, skew)
+        witnesses = {item.witness_key for item in document.verifiers}  # f liars are f of these
+        bounds = bracket([at for key, at in cosignatures.items() if key in witnesses], liars, skew)
         if self.facts.out_of_time is not None or bounds is None or size <= self._times_from:
             return
         newest = self._times[size - 1 - self._times_from]

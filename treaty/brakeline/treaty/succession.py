@@ -20,6 +20,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.quantities import InstantMs
+from brakeline.treaty.terms import VerifierTerms
 
 
 class Reign(NamedTuple):
@@ -81,6 +83,34 @@ class Succession:
     def chain(self) -> tuple[TreatyDocument, ...]:
         """Return the versions that govern, in order."""
         return tuple(reign.document for reign in self.reigns)
+
+    def naming(self, origin: str) -> list[TreatyDocument]:
+        """Return the versions known that name the log *origin*, oldest first."""
+        naming = (item for item in self.known.values() if item.verifier_by_origin(origin) is not None)
+        return sorted(naming, key=lambda item: item.version)
+
+    def verifier(self, origin: str) -> VerifierTerms | None:
+        """Return the lines of the log *origin* in the newest version known that names it; a log keeps its keys."""
+        naming = self.naming(origin)
+        return naming[-1].verifier_by_origin(origin) if naming else None
+
+    def verifiers(self) -> tuple[VerifierTerms, ...]:
+        """Return whatever verifiers the versions known name, each as :meth:`verifier` gives it."""
+        origins = dict.fromkeys(item.origin for known in self.known.values() for item in known.verifiers)
+        return tuple(found for origin in origins if (found := self.verifier(origin)) is not None)
+
+    def over(self, origin: str, at_ms: int) -> TreatyDocument:
+        """Return the version whose quorums a checkpoint of the log *origin* answers to at *at_ms* (Unix ms).
+
+        That is the version that governs then, or, where it does not name the log, the last one known that does.
+        """
+        governing = self.last(self.root.grid.period_of(InstantMs(max(at_ms, 0))))
+        naming = self.naming(origin)
+        return governing if governing in naming or not naming else naming[-1]
+
+    def with_versions(self, further: Iterable[TreatyDocument]) -> Succession:
+        """Return the succession of the versions known and *further* ones."""
+        return Succession(self.root, (*self.known.values(), *further))
 
     def _heir(self, document: TreatyDocument) -> TreatyDocument | None:
         heirs = self._heirs[document.digest]

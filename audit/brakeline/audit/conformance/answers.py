@@ -32,6 +32,7 @@ from brakeline.treaty.register import Register
 from brakeline.treaty.seal import opens
 from brakeline.treaty.statements import parse_statement
 from brakeline.treaty.strictjson import JsonObject, JsonValue, parse_object
+from brakeline.treaty.succession import Succession
 
 UNSUPPORTED = "unsupported"
 
@@ -214,7 +215,7 @@ def _log(given: JsonObject) -> str:
 
 def _evidence(given: JsonObject) -> str:
     _, document = check_treaty_statement(Envelope.from_dsse_json(_text(given, "treaty").encode()), _text(given, "pin"))
-    check(parse_bundle(_text(given, "bundle").encode()), document)
+    check(parse_bundle(_text(given, "bundle").encode()), Succession(document))
     return VALID
 
 

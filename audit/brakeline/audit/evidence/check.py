@@ -38,9 +38,11 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.names import lab_of
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.register import Register
 from brakeline.treaty.replay import LogReplay
 from brakeline.treaty.statements import Enrolment, Statement
+from brakeline.treaty.succession import Succession
 from brakeline.treaty.terms import VerifierTerms
 
 
@@ -106,12 +108,12 @@ def open_stated(text: bytes, key: VKey, witnesses: Sequence[VKey] = ()) -> State
     return Stated(receipt.index, receipt.extra, opened, receipt.checkpoint)
 
 
-def check(bundle: Bundle, document: TreatyDocument, log: Source | None = None) -> Proven:
-    """Return what *bundle* proves under *document*, the pinned treaty.
+def check(bundle: Bundle, treaty: Succession, log: Source | None = None) -> Proven:
+    """Return what *bundle* proves under *treaty*: version 1, and those after it as far as the reader's pin holds them.
 
     Args:
         bundle: as read; nothing in it is believed.
-        document: its digest must be the one the bundle names.
+        treaty: one of its versions must be the one that the bundle names.
         log: a mirror of the accused log, for omission and misjudging.
 
     Raises:
@@ -119,31 +121,31 @@ def check(bundle: Bundle, document: TreatyDocument, log: Source | None = None) -
             ``evidence-other-log``, ``evidence-proves-nothing``.
         BrakelineError: whatever is wrong with a note, a receipt, an envelope or the mirror, with its own code.
     """
-    if bundle.treaty != document.digest:
+    if bundle.treaty not in treaty.known:
         raise EvidenceError(
             code="evidence-other-treaty",
-            message="this bundle is to be judged by another treaty",
-            expected=document.digest,
+            message="this bundle is to be judged by another treaty, or by a later version of it",
+            expected=", ".join(treaty.known)[-400:],
             found=bundle.treaty,
-            fix="give the treaty, and the pin, that the bundle names",
+            fix="pin the version that the bundle names, or one after it, and give a folder with all up to that one",
         )
     match bundle:
         case Fork():
-            return _fork(bundle, document)
+            return _fork(bundle, treaty)
         case DishonouredReceipt():
-            return _dishonoured(bundle, document)
+            return _dishonoured(bundle, treaty)
         case Backdating():
-            return _backdating(bundle, document)
+            return _backdating(bundle, treaty)
         case Omission():
-            return _omission(bundle, document, log)
+            return _omission(bundle, treaty, log)
         case Misjudging():
-            return _misjudging(bundle, document, log)
+            return _misjudging(bundle, treaty, log)
         case Equivocation():
-            return _equivocation(bundle, document)
+            return _equivocation(bundle, treaty)
 
 
-def _fork(bundle: Fork, document: TreatyDocument) -> Proven:
-    key = _verifier(document, bundle.about).log_key
+def _fork(bundle: Fork, treaty: Succession) -> Proven:
+    key = _verifier(treaty, bundle.about).log_key
     small, large = (open_checkpoint(text.encode(), key).checkpoint for text in bundle.checkpoints)
     _contradict(small, large, bundle.root, bundle.proof)
     return Proven(
@@ -154,8 +156,8 @@ def _fork(bundle: Fork, document: TreatyDocument) -> Proven:
     )
 
 
-def _dishonoured(bundle: DishonouredReceipt, document: TreatyDocument) -> Proven:
-    key = _verifier(document, bundle.about).log_key
+def _dishonoured(bundle: DishonouredReceipt, treaty: Succession) -> Proven:
+    key = _verifier(treaty, bundle.about).log_key
     promised = open_stated(bundle.receipt.encode(), key)
     shown = open_checkpoint(bundle.checkpoint.encode(), key).checkpoint
     _contradict(promised.checkpoint, shown, bundle.root, bundle.proof)
@@ -182,16 +184,18 @@ def _contradict(small: Checkpoint, large: Checkpoint, root: str | None, proof: t
         raise _nothing("two roots at one size", f"{other.hex()} at {small.size} entries in both")
 
 
-def _backdating(bundle: Backdating, document: TreatyDocument) -> Proven:
-    verifier = _verifier(document, bundle.about)
+def _backdating(bundle: Backdating, treaty: Succession) -> Proven:
+    key = _verifier(treaty, bundle.about).log_key
+    stated = open_stated(bundle.receipt.encode(), key)
+    entry = stated.entry()
+    document = _governing(treaty, entry)
     witnesses = [item.witness_key for item in document.verifiers]
-    stated = open_stated(bundle.receipt.encode(), verifier.log_key, witnesses)
-    entry, liars, skew = stated.entry(), document.quorum.liars, document.deadlines.skew_ms.value
-    bounds = bracket(stated.opened.cosignatures.values(), liars, skew)
+    liars, skew = document.quorum.liars, document.deadlines.skew_ms.value
+    bounds = bracket(open_checkpoint(stated.note, key, witnesses).cosignatures.values(), liars, skew)
     newest = entry.index == stated.checkpoint.size - 1
     if bounds is not None and newest and entry.received_at_ms > bounds.no_later_ms:
         return _dated(bundle.about, entry, f"f + 1 witnesses had cosigned it by {bounds.no_later_ms} ms, skew included")
-    for embedded in _embedded_times(entry, document):
+    for embedded in _embedded_times(entry, witnesses):
         bounds = bracket(embedded, liars, skew)
         if bounds is not None and entry.received_at_ms < bounds.no_earlier_ms:
             why = f"it embeds cosignatures made no earlier than {bounds.no_earlier_ms} ms, skew included"
@@ -199,11 +203,15 @@ def _backdating(bundle: Backdating, document: TreatyDocument) -> Proven:
     raise _nothing("a time outside what the cosignatures allow", f"entry {entry.index} at {entry.received_at_ms} ms")
 
 
-def _embedded_times(entry: Entry, document: TreatyDocument) -> Iterator[Collection[int]]:
+def _governing(treaty: Succession, entry: Entry) -> TreatyDocument:
+    """Return the version that governs the period in which *entry* is dated."""
+    return treaty.last(treaty.root.grid.period_of(InstantMs(entry.received_at_ms)))
+
+
+def _embedded_times(entry: Entry, witnesses: Sequence[VKey]) -> Iterator[Collection[int]]:
     """Yield, for each checkpoint of a log of the treaty that a heartbeat embeds, when witnesses cosigned it (s)."""
     if entry.kind is not Kind.HEARTBEAT:
         return
-    witnesses = [item.witness_key for item in document.verifiers]
     heartbeat = parse_heartbeat(entry.body)
     for text in (heartbeat.checkpoint, *(item.checkpoint for item in heartbeat.mirrored)):
         if text is not None:
@@ -215,8 +223,8 @@ def _dated(about: str, entry: Entry, why: str) -> Proven:
     return Proven("backdating", about, said)
 
 
-def _omission(bundle: Omission, document: TreatyDocument, log: Source | None) -> Proven:
-    beat = open_stated(bundle.heartbeat.encode(), _verifier(document, bundle.about).log_key)
+def _omission(bundle: Omission, treaty: Succession, log: Source | None) -> Proven:
+    beat = open_stated(bundle.heartbeat.encode(), _verifier(treaty, bundle.about).log_key)
     heartbeat = beat.entry()
     if heartbeat.kind is not Kind.HEARTBEAT:
         raise _nothing("a heartbeat", heartbeat.kind.name.lower())
@@ -224,16 +232,17 @@ def _omission(bundle: Omission, document: TreatyDocument, log: Source | None) ->
     peer = next((x for x in parse_heartbeat(heartbeat.body).mirrored if x.checkpoint.encode() == note), None)
     if peer is None or peer.origin == bundle.about:
         raise _nothing("a statement under the peer's checkpoint that the heartbeat embeds", "another checkpoint")
-    stated = open_stated(bundle.statement.encode(), _verifier(document, peer.origin).log_key)
+    stated = open_stated(bundle.statement.encode(), _verifier(treaty, peer.origin).log_key)
     if stated.entry().kind is not Kind.STATEMENT:
         raise _nothing("a statement, which travels between logs", stated.entry().kind.name.lower())
     envelope = Envelope.from_body(stated.entry().body)
-    copy, replay = _mirror(log, document, bundle.about, beat)
+    copy, replay = _mirror(log, treaty, bundle.about, beat)
     read_copy(copy, replay.feed)
     facts, broken = replay.close(), copy.report.divergence
     if copy.report.state is LogState.UNREADABLE and broken is not None:
         raise _other("an undamaged copy", broken.sentence())
-    due = heartbeat.received_at_ms + document.deadlines.takeover_ms.value
+    judging = (_governing(treaty, heartbeat), treaty.over(bundle.about, facts.newest_ms))
+    due = heartbeat.received_at_ms + max(item.deadlines.takeover_ms.value for item in judging)
     if facts.newest_ms <= due:
         raise _nothing(f"a log that reaches past {due} ms, when the grace was over", f"it ends at {facts.newest_ms} ms")
     outcome = replay.would_admit(envelope)
@@ -250,9 +259,9 @@ def _omission(bundle: Omission, document: TreatyDocument, log: Source | None) ->
     )
 
 
-def _misjudging(bundle: Misjudging, document: TreatyDocument, log: Source | None) -> Proven:
-    stated = open_stated(bundle.receipt.encode(), _verifier(document, bundle.about).log_key)
-    copy, replay = _mirror(log, document, bundle.about, stated)
+def _misjudging(bundle: Misjudging, treaty: Succession, log: Source | None) -> Proven:
+    stated = open_stated(bundle.receipt.encode(), _verifier(treaty, bundle.about).log_key)
+    copy, replay = _mirror(log, treaty, bundle.about, stated)
     size = stated.checkpoint.size  # what the log had signed by then; what came later neither mends nor matters
     read_copy(copy, replay.feed, stop=size)
     if copy.report.state is LogState.REPRODUCED:
@@ -269,8 +278,8 @@ def _misjudging(bundle: Misjudging, document: TreatyDocument, log: Source | None
     return Proven("misjudging", bundle.about, said)
 
 
-def _equivocation(bundle: Equivocation, document: TreatyDocument) -> Proven:
-    register = Register(document)
+def _equivocation(bundle: Equivocation, treaty: Succession) -> Proven:
+    register = Register(treaty.root, versions=treaty.known.values())
     for text in bundle.enrolments:
         enrolment = _authentic(register, text)
         if not isinstance(enrolment.predicate, Enrolment) or enrolment.predicate.author != lab_of(bundle.about):
@@ -301,19 +310,19 @@ def _authentic(register: Register, text: str) -> Statement:
     )
 
 
-def _verifier(document: TreatyDocument, name: str) -> VerifierTerms:
-    verifier = document.verifier_by_origin(name)
+def _verifier(treaty: Succession, name: str) -> VerifierTerms:
+    verifier = treaty.verifier(name)
     if verifier is None:
         raise EvidenceError(
             code="evidence-unknown-verifier",
-            message="the treaty names no verifier of this name",
-            expected=", ".join(item.origin for item in document.verifiers)[:200],
+            message="no version of the treaty that is pinned names a verifier of this name",
+            expected=", ".join(item.origin for item in treaty.verifiers())[:200],
             found=name[:80],
         )
     return verifier
 
 
-def _mirror(log: Source | None, document: TreatyDocument, about: str, stated: Stated) -> tuple[Copy, LogReplay]:
+def _mirror(log: Source | None, treaty: Succession, about: str, stated: Stated) -> tuple[Copy, LogReplay]:
     """Open the mirror of the accused log, which must contain what the bundle quotes of it."""
     if log is None:
         raise EvidenceError(
@@ -323,7 +332,7 @@ def _mirror(log: Source | None, document: TreatyDocument, about: str, stated: St
             found="none",
             fix="give --log DIR; `brakeline ledger mirror` makes one",
         )
-    copy = open_copy(log, document)
+    copy = open_copy(log, treaty)
     reader = copy.reader
     if reader is None or copy.report.origin != about:
         found = copy.report.divergence
@@ -333,7 +342,8 @@ def _mirror(log: Source | None, document: TreatyDocument, about: str, stated: St
         raise _other(f"a copy of at least {size} entries", f"one of {reader.size}")
     if reader.root_at(size) != stated.checkpoint.root:
         raise _other("a copy that contains what the bundle quotes", "another history: compare the two, this is a fork")
-    return copy, LogReplay(document, about, reader.root_at, entries=reader.entries)
+    known = tuple(treaty.known.values())
+    return copy, LogReplay(treaty.root, about, reader.root_at, entries=reader.entries, versions=known)
 
 
 def _other(expected: str, found: str) -> EvidenceError:

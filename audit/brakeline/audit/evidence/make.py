@@ -8,7 +8,7 @@ away, a damaged copy) makes no bundle and is said so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from brakeline.audit.copies import Replayed
 from brakeline.audit.evidence.bundle import (
@@ -31,56 +31,58 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.logbody import parse_heartbeat
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.replay import Claim, Facts
 from brakeline.treaty.statements import Enrolment, parse_statement
+from brakeline.treaty.succession import Succession
 
 CONDUCT = "verifier-conduct"
 
 
-def make_bundle(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Bundle | None:
+def make_bundle(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Bundle | None:
     """Return the bundle of *finding*, or None where a finding of its kind is proven by the logs' content alone.
 
     Args:
         finding: of ``verifier-conduct`` or ``equivocation``; a dishonoured receipt's bundle is made where the receipt
             is read (:mod:`brakeline.audit.receipts`).
         copies: those the finding was judged from.
-        document: the pinned treaty.
+        treaty: the versions known: those pinned, and the amendments in the logs.
 
     Raises:
         EvidenceError: ``evidence-not-made``: the copies lack a piece. BrakelineError: a source cannot be read again.
     """
     maker = _MAKERS.get(finding.figures.get("act", "") if finding.rule == CONDUCT else finding.rule)
-    return None if maker is None else maker(finding, copies, document)
+    return None if maker is None else maker(finding, copies, treaty)
 
 
-def fork_of_copies(first: LogReader, second: LogReader, treaty: str) -> Fork | None:
+def fork_of_copies(first: LogReader, second: LogReader, treaty: Succession) -> Fork | None:
     """Return the fork that two copies of one log show, or None when one is a prefix of the other."""
     small, large = sorted((first, second), key=lambda reader: reader.size)
     return fork_of_note(small.note, large, treaty)
 
 
-def fork_of_note(note: bytes, large: LogReader, treaty: str) -> Fork | None:
+def fork_of_note(note: bytes, large: LogReader, treaty: Succession) -> Fork | None:
     """Return the fork between the checkpoint *note* and a copy of at least its size, or None."""
     small = Checkpoint.parse_text(parse_note(note).text)
     root = large.root_at(small.size)
     if root == small.root:
         return None
-    texts = (note.decode(), large.note.decode())
+    texts, pin = (note.decode(), large.note.decode()), rests_on(treaty, small.origin)
     if small.size == large.size:
-        return Fork(format=FORMAT, treaty=treaty, about=small.origin, checkpoints=texts)
+        return Fork(format=FORMAT, treaty=pin, about=small.origin, checkpoints=texts)
     proof = tuple(item.hex() for item in consistency_proof(small.size, large.size, large.hash_at))
-    return Fork(format=FORMAT, treaty=treaty, about=small.origin, checkpoints=texts, root=root.hex(), proof=proof)
+    return Fork(format=FORMAT, treaty=pin, about=small.origin, checkpoints=texts, root=root.hex(), proof=proof)
 
 
-def _fork(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Fork:
+def _fork(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Fork:
     origin, size = finding.about, int(finding.figures["size"])
     root, other = (bytes.fromhex(finding.figures[name]) for name in ("root", "other_root"))
     shown = _claimed(copies, Claim(origin, size, other))
     for reader in _readers(copies, origin):
-        if reader.size >= size and (fork := fork_of_note(shown, reader, document.digest)) is not None:
+        if reader.size >= size and (fork := fork_of_note(shown, reader, treaty)) is not None:
             return fork
     notes = tuple(sorted((_claimed(copies, Claim(origin, size, root)).decode(), shown.decode())))
-    return Fork(format=FORMAT, treaty=document.digest, about=origin, checkpoints=(notes[0], notes[1]))
+    return Fork(format=FORMAT, treaty=rests_on(treaty, origin), about=origin, checkpoints=(notes[0], notes[1]))
 
 
 def _claimed(copies: Sequence[Replayed], claim: Claim) -> bytes:
@@ -94,18 +96,19 @@ def _claimed(copies: Sequence[Replayed], claim: Claim) -> bytes:
     raise _lacking(f"a heartbeat that embeds the checkpoint of {claim.origin} at {claim.size} entries")
 
 
-def _misjudging(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Misjudging:
+def _misjudging(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Misjudging:
     entry, code = int(finding.figures["entry"]), finding.figures["code"]
     for item in copies:
         found, reader = item.copy.report.divergence, item.copy.reader
         same = item.copy.report.origin == finding.about and found is not None and found.index == entry
         if same and reader is not None:
             receipt = receipt_from(reader, entry).decode()
-            return Misjudging(format=FORMAT, treaty=document.digest, about=finding.about, receipt=receipt, code=code)
+            pin = rests_on(treaty, finding.about)
+            return Misjudging(format=FORMAT, treaty=pin, about=finding.about, receipt=receipt, code=code)
     raise _lacking(f"the copy of {finding.about} whose entry {entry} diverges")
 
 
-def _backdating(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Backdating:
+def _backdating(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Backdating:
     for reader, facts in _read(copies, finding.about):
         late = facts.out_of_time
         if late is None or late.entry != int(finding.figures["entry"]):
@@ -115,11 +118,13 @@ def _backdating(finding: Finding, copies: Sequence[Replayed], document: TreatyDo
             text = parse_heartbeat(reader.entry_at(late.heartbeat).body).checkpoint
             note = None if text is None else text.encode()
         receipt = receipt_from(reader, late.entry, note).decode()
-        return Backdating(format=FORMAT, treaty=document.digest, about=finding.about, receipt=receipt)
+        governing = treaty.last(treaty.root.grid.period_of(InstantMs(late.received_at_ms)))
+        pin = rests_on(treaty, finding.about, versions=(governing,))
+        return Backdating(format=FORMAT, treaty=pin, about=finding.about, receipt=receipt)
     raise _lacking(f"the copy of {finding.about} whose entry {finding.figures['entry']} is out of time")
 
 
-def _omission(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Omission:
+def _omission(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Omission:
     """Cite the first omitted statement by its place in the peer's log: all that it rests on stands in both logs."""
     origin, size = finding.figures["seen_in"], int(finding.figures["size"])
     beat = int(finding.figures["heartbeat"])
@@ -131,9 +136,8 @@ def _omission(finding: Finding, copies: Sequence[Replayed], document: TreatyDocu
             if note is None or first is None or theirs.size < size:
                 continue
             heartbeat, statement = receipt_from(mine, beat).decode(), receipt_from(theirs, first, note).decode()
-            return Omission(
-                format=FORMAT, treaty=document.digest, about=finding.about, heartbeat=heartbeat, statement=statement
-            )
+            pin = rests_on(treaty, finding.about, origin)
+            return Omission(format=FORMAT, treaty=pin, about=finding.about, heartbeat=heartbeat, statement=statement)
     raise _lacking(f"copies of {finding.about} and {origin} that reach far enough")
 
 
@@ -144,7 +148,7 @@ def _embedded(reader: LogReader, heartbeat: int, origin: str) -> bytes | None:
     return next((item.checkpoint.encode() for item in embedded if item.origin == origin), None)
 
 
-def _equivocation(finding: Finding, copies: Sequence[Replayed], document: TreatyDocument) -> Equivocation:
+def _equivocation(finding: Finding, copies: Sequence[Replayed], treaty: Succession) -> Equivocation:
     """Take two of the versions, and the enrolments of their keys, from whichever logs hold them."""
     wanted = sorted(finding.statements)[:2]
     versions: list[Envelope] = []
@@ -154,15 +158,27 @@ def _equivocation(finding: Finding, copies: Sequence[Replayed], document: Treaty
             raise _lacking(f"a log that holds statement {digest}")
         versions.append(envelope)
     keyids = {signature.keyid for envelope in versions for signature in envelope.signatures}
-    enrolments = [_enrolment(copies, keyid) for keyid in sorted(keyids - set(document.all_statement_and_log_keys()))]
+    named = {keyid for version in treaty.known.values() for keyid in version.all_statement_and_log_keys()}
+    enrolments = [_enrolment(copies, keyid) for keyid in sorted(keyids - named)]
+    placed = (parse_statement(envelope.payload).placed for envelope in (*versions, *enrolments))
+    under = [treaty.known[item.treaty] for item in placed if item is not None and item.treaty in treaty.known]
     one, two = (envelope.to_dsse_json().decode() for envelope in versions)
     return Equivocation(
         format=FORMAT,
-        treaty=document.digest,
+        treaty=rests_on(treaty, versions=under),
         about=finding.about,
         enrolments=tuple(envelope.to_dsse_json().decode() for envelope in enrolments),
         statements=(one, two),
     )
+
+
+def rests_on(treaty: Succession, *logs: str, versions: Iterable[TreatyDocument] = ()) -> str:
+    """Return the digest of the version that a reader must have pinned, or a later one: the newest that is needed.
+
+    Needed are, for each of *logs*, the first version that names it, and *versions*.
+    """
+    first = [naming[0] for origin in logs if (naming := treaty.naming(origin))]
+    return max((treaty.root, *first, *versions), key=lambda item: item.version).digest
 
 
 def _envelopes(copies: Sequence[Replayed], digest: bytes) -> Iterator[Envelope]:
@@ -208,7 +224,7 @@ def _lacking(expected: str) -> EvidenceError:
     )
 
 
-_Maker = Callable[[Finding, Sequence[Replayed], TreatyDocument], Bundle]
+_Maker = Callable[[Finding, Sequence[Replayed], Succession], Bundle]
 _MAKERS: Mapping[str, _Maker] = {
     "fork": _fork,
     "misjudging": _misjudging,

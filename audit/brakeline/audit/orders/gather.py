@@ -92,9 +92,10 @@ def audit_order(
             found=digest[:80],
             fix="`brakeline brake status FILE` prints the digest of an order",
         )
-    document = load_pinned(treaty, pin)
+    pinned = load_pinned(treaty, pin)
+    document = pinned.root
     with ExitStack() as stack:
-        copies = read_sources(stack, sources, document, progress=progress)
+        copies = read_sources(stack, sources, pinned, progress=progress)
         audit, findings = weigh(copies, document, pin, as_of_ms=as_of_ms)
         parts = list(largest(copies).values())
         named = _named({name for facts in parts for name in facts.orders}, digest)

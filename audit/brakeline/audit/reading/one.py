@@ -19,9 +19,9 @@ from brakeline.ledger.note import MAX_NOTE
 from brakeline.ledger.note import parse as parse_note
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.spill import Spill
-from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.opinion_log import Disclosures
 from brakeline.treaty.replay import LogReplay
+from brakeline.treaty.succession import Succession
 
 Progress = Callable[[str, int, int], None]
 """Called now and then with (source, entries done, entries in all)."""
@@ -56,8 +56,8 @@ class Reading:
 READ_ANEW = Reading()
 
 
-def read_kept(paths: Sequence[Path], document: TreatyDocument) -> dict[str, bytes]:
-    """Return origin -> the checkpoint of a log of *document*, of each file in *paths*, its log's signature verified.
+def read_kept(paths: Sequence[Path], treaty: Succession) -> dict[str, bytes]:
+    """Return origin -> the checkpoint of a log of *treaty*, of each file in *paths*, its log's signature verified.
 
     Raises:
         BrakelineError: ``since-unknown-log``, and the codes of notes and checkpoints.
@@ -66,12 +66,12 @@ def read_kept(paths: Sequence[Path], document: TreatyDocument) -> dict[str, byte
     for path in paths:
         note = path.read_bytes()[: MAX_NOTE + 1]
         origin = Checkpoint.parse_text(parse_note(note).text).origin
-        verifier = document.verifier_by_origin(origin)
+        verifier = treaty.verifier(origin)
         if verifier is None:
             raise BrakelineError(
                 code="since-unknown-log",
                 message=f"the treaty names no log of the checkpoint {path}",
-                expected=", ".join(item.origin for item in document.verifiers)[:200],
+                expected=", ".join(item.origin for item in treaty.verifiers())[:200],
                 found=origin[:80],
             )
         open_checkpoint(note, verifier.log_key)
@@ -82,9 +82,9 @@ def read_kept(paths: Sequence[Path], document: TreatyDocument) -> dict[str, byte
 class OneLog:
     """Replays one log after the other, in the same way."""
 
-    def __init__(self, document: TreatyDocument, ahead: Ahead, how: Reading, *, paranoid: bool) -> None:
-        """Replay under *document*; signatures are verified by *ahead*."""
-        self._document, self._ahead, self._how, self._paranoid = document, ahead, how, paranoid
+    def __init__(self, treaty: Succession, ahead: Ahead, how: Reading, *, paranoid: bool) -> None:
+        """Replay under *treaty*, as far as its versions are known before; signatures are verified by *ahead*."""
+        self._treaty, self._ahead, self._how, self._paranoid = treaty, ahead, how, paranoid
 
     def replay(self, copy: Copy, progress: Progress | None) -> Replayed:
         """Replay *copy*, and keep its state where one is asked for; what fails is in the copy's report."""
@@ -128,17 +128,19 @@ class OneLog:
 
     def _begin(self, reader: LogReader) -> tuple[States | None, State]:
         states = known = None
+        document = self._treaty.root
         disclosures = self._how.disclosures
         if self._how.states is not None and disclosures is None:
-            states = States(self._how.states, self._document, paranoid=self._paranoid, every=self._how.save_every)
+            states = States(self._how.states, document, paranoid=self._paranoid, every=self._how.save_every)
             known = states.load(reader)
         if known is None:
             archive = Spill()
             replay = LogReplay(
-                self._document,
+                document,
                 reader.checkpoint.origin,
                 reader.root_at,
                 archive=archive,
+                versions=tuple(self._treaty.known.values()),
                 disclosures=disclosures,
                 second=None if disclosures is None else Spill(),
             )

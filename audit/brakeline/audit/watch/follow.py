@@ -21,8 +21,8 @@ from brakeline.ledger.mirror import Mirror
 from brakeline.ledger.reader import LogReader
 from brakeline.ledger.source import DirectorySource, Source, opened
 from brakeline.ledger.spill import Spill
-from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.replay import LogReplay
+from brakeline.treaty.succession import Succession
 
 Progress = Callable[[str, int, int], None]
 """Told (source, entries done, entries in all) while much is read."""
@@ -38,16 +38,16 @@ class Follower:
         fork: evidence of a fork seen between two looks.
     """
 
-    def __init__(self, source: str, document: TreatyDocument, copies: Path, now_ms: int) -> None:
+    def __init__(self, source: str, treaty: Succession, copies: Path, now_ms: int) -> None:
         """Follow *source*; its mirror goes into a folder of the log's name below *copies*."""
         self.source = source
         self.answered_ms = now_ms
         self.grown_ms = now_ms
         self.problem: Problem | None = None
         self.fork: Fork | None = None
-        self._document = document
+        self._treaty = treaty
         self._copies = copies
-        self._copy = Copy(LogReport(source=source, quorum=document.quorum.witnesses))
+        self._copy = Copy(LogReport(source=source, quorum=treaty.root.quorum.witnesses))
         self._mirror: Mirror | None = None
         self._replay: LogReplay | None = None
         self._fed = 0
@@ -63,8 +63,12 @@ class Follower:
         """Entries replayed."""
         return self._fed
 
-    def look(self, now_ms: int, progress: Progress | None = None) -> None:
-        """Take what the log has that is new. Nothing is raised for what a source does: it is in the attributes."""
+    def look(self, now_ms: int, progress: Progress | None = None, treaty: Succession | None = None) -> None:
+        """Take what the log has that is new. Nothing is raised for what a source does: it is in the attributes.
+
+        *treaty*: the versions known by now, of which other logs may have shown some.
+        """
+        self._treaty = treaty or self._treaty
         self.problem = None
         try:
             with opened(self.source) as source:
@@ -75,7 +79,7 @@ class Follower:
             self.problem = Problem.of(error)
 
     def _look_at(self, source: Source, now_ms: int, progress: Progress | None) -> None:
-        shown = open_copy(source, self._document)
+        shown = open_copy(source, self._treaty)
         if shown.reader is None:
             self.problem = shown.report.divergence
             return
@@ -86,7 +90,7 @@ class Follower:
             self._forked(source, error)
 
     def _take(self, source: Source, shown: Copy, now_ms: int, progress: Progress | None) -> None:
-        verifier = self._document.verifier_by_origin(shown.report.origin)
+        verifier = self._treaty.verifier(shown.report.origin)
         if verifier is None or self._copy.report.origin not in ("", verifier.origin):
             self.problem = Problem(
                 "source-changed", "the address shows another log now", self._copy.report.origin, shown.report.origin
@@ -108,7 +112,7 @@ class Follower:
         """Replay the entries that are new in the mirror; a log that has diverged once is not read on."""
         if self._copy.report.divergence is not None:
             return
-        fresh = open_copy(copy, self._document)
+        fresh = open_copy(copy, self._treaty)
         fresh.counts = self._copy.counts
         fresh.report = replace(fresh.report, source=self.source, newest_ms=self._copy.report.newest_ms)
         self._copy = fresh
@@ -116,7 +120,12 @@ class Follower:
             return
         if self._replay is None:
             self._replay = LogReplay(
-                self._document, fresh.report.origin, self._root_at, archive=Spill(), entries=self._entries
+                self._treaty.root,
+                fresh.report.origin,
+                self._root_at,
+                archive=Spill(),
+                entries=self._entries,
+                versions=tuple(self._treaty.known.values()),
             )
         read_copy(fresh, self._replay.feed, start=self._fed, previous=self._previous)
         if fresh.report.state is LogState.REPRODUCED:
@@ -141,11 +150,11 @@ class Follower:
     def _forked(self, source: Source, error: ForkError) -> None:
         """Make the evidence while the source still shows its other history."""
         self.problem = Problem.of(error)
-        verifier = self._document.verifier_by_origin(error.origin)
+        verifier = self._treaty.verifier(error.origin)
         if self.fork is not None or verifier is None:
             return
         mine = LogReader(DirectorySource(self._copies / error.origin), verifier.log_key)
         try:
-            self.fork = fork_of_copies(mine, LogReader(source, verifier.log_key), self._document.digest)
+            self.fork = fork_of_copies(mine, LogReader(source, verifier.log_key), self._treaty)
         except BrakelineError as lost:
             self.problem = replace(self.problem, fix=f"{self.problem.fix} (no bundle: {lost.message})")

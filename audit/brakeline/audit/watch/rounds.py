@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from brakeline.audit.evidence.bundle import Bundle, write_bundles
-from brakeline.audit.replay import gather, weigh
+from brakeline.audit.replay import gather, weigh, with_amendments
 from brakeline.audit.report import AuditReport, LogState
 from brakeline.audit.watch.alarms import Alarm, Event, Level, Memory, finding_key
 from brakeline.audit.watch.follow import Follower, Progress
 from brakeline.ledger.errors import BrakelineError
-from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.sentences import sentence
+from brakeline.treaty.succession import Succession
 
 COPIES = "copies"
 EVIDENCE = "evidence"
@@ -30,35 +31,34 @@ class Watch:
         standing: the alarms of the newest round.
     """
 
-    def __init__(
-        self, sources: Sequence[str], document: TreatyDocument, state: Path, now_ms: Callable[[], int]
-    ) -> None:
-        """Watch *sources* under *document*, the pinned treaty; *now_ms* is the watcher's clock (Unix ms).
+    def __init__(self, sources: Sequence[str], treaty: Succession, state: Path, now_ms: Callable[[], int]) -> None:
+        """Watch *sources* under *treaty*, as far as it is pinned; *now_ms* is the watcher's clock (Unix ms).
 
         Raises:
             BrakelineError: ``watch-state``.
         """
-        self._document = document
+        self._pin, self._treaty = treaty.newest.digest, treaty
         self._state = state
         self._now_ms = now_ms
-        self._memory = Memory(state, document.digest)
-        self.followers = [Follower(source, document, state / COPIES, now_ms()) for source in sources]
+        self._memory = Memory(state, treaty.root.digest)
+        self.followers = [Follower(source, treaty, state / COPIES, now_ms()) for source in sources]
         self.report: AuditReport | None = None
         self.standing: list[Alarm] = []
 
     def round(self, tell: Callable[[Event], None], progress: Progress | None = None) -> None:
         """Look at every log once, judge all, and *tell* what is new or gone; then remember it."""
         for follower in self.followers:
-            follower.look(self._now_ms(), progress)
+            follower.look(self._now_ms(), progress, self._treaty)
         now_ms = self._now_ms()
         copies = [follower.replayed for follower in self.followers]
-        self.report, findings = weigh(copies, self._document, self._document.digest, as_of_ms=now_ms)
+        self._treaty = with_amendments(self._treaty, copies)
+        self.report, findings = weigh(copies, self._treaty.root, self._pin, as_of_ms=now_ms)
         keyed = {finding_key(x.rule, x.about, x.period, x.figures): x for x in findings}
         self.standing = [*_of_findings(keyed), *_of_logs(self.followers, self._quiet_ms, now_ms), *_open(self.report)]
         events = self._memory.compare(self.standing, now_ms)
         bundles: list[Bundle] = [follower.fork for follower in self.followers if follower.fork is not None]
         fresh = [keyed[event.key] for event in events if event.event == "raised" and event.key in keyed]
-        for lost in gather(fresh, copies, self._document, bundles):
+        for lost in gather(fresh, copies, self._treaty, bundles):
             tell(Event(now_ms, "raised", "open", Level.WARNING.value, "evidence", lost.sentence(), ""))
         write_bundles(bundles, self._state / EVIDENCE)
         for event in events:
@@ -68,7 +68,7 @@ class Watch:
     @property
     def _quiet_ms(self) -> int:
         """How long a log may stay silent, or not grow: a heartbeat, a checkpoint, and the skew of clocks."""
-        times = self._document.deadlines
+        times = self._treaty.last(self._treaty.root.grid.period_of(InstantMs(self._now_ms()))).deadlines
         return times.heartbeat_ms.value + times.checkpoint_ms.value + times.skew_ms.value
 
 

@@ -34,9 +34,9 @@ def run(
     Raises:
         BrakelineError: the treaty is not the pinned one; ``watch-locked``, ``watch-state``.
     """
-    document = load_pinned(treaty, pin)
+    pinned = load_pinned(treaty, pin)
     with locked(state):
-        watch = Watch(sources, document, state, _now_ms)
+        watch = Watch(sources, pinned, state, _now_ms)
         shown = _metrics(metrics_port)
         ended = Signal()
 
