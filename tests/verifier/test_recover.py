@@ -19,6 +19,9 @@ from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.recover import put_back
 from brakeline.ledger.sequencer import SIGNED
 from brakeline.ledger.sqlite_store import SqliteStore
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.envelope import Envelope
+from brakeline.treaty.strictjson import JsonObject
 from brakeline.verifier.boot import OwnLog, wait_for_memory
 from brakeline.verifier.clients import HttpWitness, make_client
 from brakeline.verifier.commands import app
@@ -35,6 +38,8 @@ from tests.verifier import process, world
 from tests.verifier.world import World
 
 OWN, LOG = logs.ORIGIN, logs.KEY
+JOINED = "verifier-5.example"
+HOUR = 3_600_000
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Scene:
     answers: dict[str, bytes | None]
     notes: dict[int, bytes]
     port: int = 0
+    amendment: Envelope | None = None
 
     @property
     def directory(self) -> Path:
@@ -60,10 +66,11 @@ class Scene:
     def recover(self, *, never_restored: bool = False) -> Recovered:
         """Run the recovery."""
         document = self.world.document
-        peers = {v.name: f"http://127.0.0.1:{self.port}/{v.name}" for v in document.verifiers}
+        peers = {name: f"http://127.0.0.1:{self.port}/{name}" for name in (*cast.VERIFIERS, JOINED)}
         config = Config(name=OWN, pin=document.digest, peers=peers)
-        terms = Terms(cast.treaty_envelope(document), document, document.verifiers[0])
-        return recover(self.directory, config, terms, never_restored=never_restored)
+        later = () if self.amendment is None else (self.amendment,)
+        terms = Terms(cast.treaty_envelope(document), document, document.verifiers[0], later)
+        return recover(self.directory, config, terms, now_ms=logs.TIME + HOUR, never_restored=never_restored)
 
     async def refused(self, code: str, *, never_restored: bool = False) -> BrakelineError:
         """Expect a refusal that leaves the store as it was."""
@@ -198,6 +205,40 @@ def test_too_few_witnesses_put_nothing_back(tmp_path: Path) -> None:
             assert [item.size for item in done.memories] == [7, 7, None, None]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("effective", "asked"), [(1, True), (10**9, False)], ids=["governs", "not yet"])
+def test_after_an_amendment_enough_witnesses_of_both_versions_must_answer(
+    tmp_path: Path, effective: int, asked: bool
+) -> None:
+    """Version 2 puts a fifth verifier in the place of the fourth: either may be the one that knows the newest note."""
+
+    async def scenario() -> None:
+        async with scene(tmp_path) as made:
+            made.amendment = _fifth_for_fourth(made.world.document, effective)
+            if asked:
+                refused = await made.refused("recover-too-few")
+                assert JOINED in refused.found
+                assert "version 2" in refused.expected
+            made.answers[JOINED] = made.cosigned(JOINED, made.notes[7])
+            last = made.answers.pop(cast.VERIFIERS[3])
+            refused = await made.refused("recover-too-few")
+            assert cast.VERIFIERS[3] in refused.found
+            assert "version 1" in refused.expected
+            made.answers[cast.VERIFIERS[3]] = last
+            done = await asyncio.to_thread(made.recover)
+            assert done.checkpoint.size == 7
+            assert (f"{JOINED}/witness" in {item.witness for item in done.memories}) is asked
+
+    asyncio.run(scenario())
+
+
+def _fifth_for_fourth(first: TreatyDocument, effective: int) -> Envelope:
+    lines = cast.json_lines(first.to_json()["verifier"])
+    keys: JsonObject = {"log_key": str(cast.vkey(JOINED, "log")), "witness_key": str(cast.vkey(JOINED, "witness"))}
+    return cast.amendment_envelope(
+        cast.amended(first, effective, verifier=[*lines[:3], {**lines[3], "name": JOINED, **keys}])
+    )
 
 
 def test_our_own_witness_counts_only_while_it_remembers(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from brakeline.node.say import Request, Said
     from brakeline.node.service import Node
     from brakeline.treaty.document import TreatyDocument
+    from brakeline.treaty.envelope import Envelope
+    from brakeline.treaty.succession import Succession
 
 app = typer.Typer(help="A lab's node: meters, books, sends, brakes.", no_args_is_help=True)
 app.add_typer(meters_commands.app)
@@ -361,8 +363,10 @@ def submit(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")
     ] = None,
-    treaty: Annotated[Path | None, typer.Option(help="Without --dir: the signed treaty.")] = None,
-    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest.")] = None,
+    treaty: Annotated[
+        Path | None, typer.Option(help="Without --dir: the signed treaty, or a folder of all its versions.")
+    ] = None,
+    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest, or that of one of them.")] = None,
     tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
     receipts: Annotated[Path, typer.Option(help="Where verified receipts go.")] = Path("receipts"),
     timeout: Annotated[float, typer.Option(help="Seconds to wait for receipts.")] = 20.0,
@@ -439,27 +443,39 @@ async def _serve(node: Node, ready: dict[str, object]) -> None:
 class Terms(NamedTuple):
     """With whom to speak and how: treaty, folder of TLS files, other addresses of verifiers, the proxy if any."""
 
-    document: TreatyDocument
+    treaty: Succession
     tls: Path
     addresses: dict[str, str]
     proxy: str | None
 
+    @property
+    def document(self) -> TreatyDocument:
+        """The version that governs now."""
+        from brakeline.treaty.quantities import InstantMs
+
+        return self.treaty.last(self.treaty.root.grid.period_of(InstantMs(_now_ms())))
+
 
 def terms_of(folder: Path | None, treaty: Path | None, pin: str | None, tls_dir: Path | None) -> Terms:
-    """Return the pinned treaty and the way to its verifiers, from a node's folder or as given."""
+    """Return the pinned treaty and the way to its verifiers, from a node's folder or as given.
+
+    A node's folder has the amendments that the node follows; without one, *treaty* may be a folder of all versions.
+    """
     from brakeline.node import config
-    from brakeline.node.setup import TREATY, load_treaty
+    from brakeline.node.setup import TREATY, amendments_in, load_versions
 
     addresses: dict[str, str] = {}
     proxy = None
+    later: list[Envelope] = []
     if folder is not None:
+        later = amendments_in(folder)
         settings = config.load(folder / config.FILE)
         proxy = settings.egress.proxy if settings.egress else None
         treaty, pin, tls_dir = folder / TREATY, settings.pin, tls_dir or folder / settings.tls.folder
         addresses = settings.verifiers
     if treaty is None or pin is None or tls_dir is None:
         raise typer.BadParameter("give --dir, or all of --treaty, --pin and --tls-dir")
-    return Terms(load_treaty(treaty.read_bytes(), pin), tls_dir, addresses, proxy)
+    return Terms(load_versions(treaty, pin, later), tls_dir, addresses, proxy)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -375,6 +375,13 @@ class Journal(RecordsJournal):
         for row in self._rows(f"SELECT id, digest, name, author, sequence, {chosen} FROM outbox ORDER BY id", *without):  # noqa: S608
             yield Outgoing(*row)
 
+    def named(self, name: str) -> Iterator[Outgoing]:
+        """Yield the envelopes of the predicate *name*, oldest first."""
+        for row in self._rows(
+            "SELECT id, digest, name, author, sequence, body FROM outbox WHERE name = ? ORDER BY id", name
+        ):
+            yield Outgoing(*row)
+
     def undelivered(self, verifier: str, limit: int = 512) -> list[Outgoing]:
         """Return the oldest envelopes whose delivery to *verifier* is neither received nor refused."""
         rows = self._rows(

@@ -24,12 +24,14 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.names import NameKind, check_name, lab_of
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.statements import ChipCount, Inventory, Serials
+from brakeline.treaty.version_admission import check_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from brakeline.ledger.ed25519 import Signer
     from brakeline.treaty.document import TreatyDocument
+    from brakeline.treaty.succession import Succession
 
 TREATY = "treaty.dsse.json"
 KEY = Path("keys") / "site.pem"
@@ -73,6 +75,24 @@ class Plan:
 def load_treaty(data: bytes, pin: str) -> TreatyDocument:
     """Return the treaty of the DSSE JSON *data* when it is the pinned one, fully signed (codes of admission)."""
     return check_treaty_statement(Envelope.from_dsse_json(data), pin)[1]
+
+
+def load_versions(treaty: Path, pin: str, later: Iterable[Envelope] = ()) -> Succession:
+    """Return the treaty in the file *treaty*, or of all files (``*.json``) of a folder, and its *later* versions.
+
+    Raises:
+        BrakelineError: ``treaty-not-pinned``, and the codes of admission.
+    """
+    files = sorted(treaty.glob("*.json")) if treaty.is_dir() else [treaty]
+    return check_versions([*(Envelope.from_dsse_json(file.read_bytes()) for file in files), *later], pin)
+
+
+def amendments_in(folder: Path) -> list[Envelope]:
+    """Return the amendments that the node of *folder* follows. Reads only; the node may run."""
+    if not (folder / JOURNAL).is_file():
+        return []
+    with Journal(folder / JOURNAL, read_only=True) as journal:
+        return [Envelope.from_body(item.body) for item in journal.named("amendment")]
 
 
 def make_node(

@@ -14,7 +14,7 @@ import typer
 from brakeline.node.commands import Format, FormatOption, reported, submit, terms_of
 
 if TYPE_CHECKING:
-    from brakeline.treaty.document import TreatyDocument
+    from brakeline.treaty.succession import Succession
 
 app = typer.Typer()
 
@@ -25,8 +25,10 @@ def submit_order(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")
     ] = None,
-    treaty: Annotated[Path | None, typer.Option(help="Without --dir: the signed treaty.")] = None,
-    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest.")] = None,
+    treaty: Annotated[
+        Path | None, typer.Option(help="Without --dir: the signed treaty, or a folder of all its versions.")
+    ] = None,
+    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest, or that of one of them.")] = None,
     tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
     receipts: Annotated[Path, typer.Option(help="Where verified receipts go.")] = Path("receipts"),
     timeout: Annotated[float, typer.Option(help="Seconds to wait for receipts.")] = 20.0,
@@ -37,14 +39,14 @@ def submit_order(
     Anybody whom the treaty names may do this, again and again: an order that is known gets its receipt once more.
     """
     with reported():
-        digest = checked(file.read_bytes(), terms_of(folder, treaty, pin, tls_dir).document)
+        digest = checked(file.read_bytes(), terms_of(folder, treaty, pin, tls_dir).treaty)
     submit(file, folder, treaty, pin, tls_dir, receipts, timeout, form)
     if form is Format.TEXT:
         typer.echo(f"next: see who obeys: brakeline audit order {digest[:16]} LOG... --treaty ... --pin ...")
 
 
-def checked(data: bytes, document: TreatyDocument) -> str:
-    """Return the digest of the order in *data* (DSSE JSON), which a verifier under *document* would admit.
+def checked(data: bytes, treaty: Succession) -> str:
+    """Return the digest of the order in *data* (DSSE JSON), which a verifier that knows *treaty* would admit.
 
     Raises:
         BrakelineError: ``order-not-an-order``, and the codes of admission (docs/spec/admission.md).
@@ -64,7 +66,7 @@ def checked(data: bytes, document: TreatyDocument) -> str:
             found=statement.name,
             fix="`brakeline node submit` hands over anything else",
         )
-    outcome = authenticate(Register(document), envelope)
+    outcome = authenticate(Register(treaty.root, versions=treaty.known.values()), envelope)
     if isinstance(outcome, Admitted):
         return envelope.digest
     raise BrakelineError(

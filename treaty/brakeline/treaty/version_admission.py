@@ -8,6 +8,7 @@ amendment by not signing; a party that joins signs, or it has not joined. Pure, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from brakeline.ledger import ed25519
@@ -18,6 +19,7 @@ from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.outcomes import Admitted, Code, NotYet, Outcome, Refused, Verify, invalid
 from brakeline.treaty.register import Register
 from brakeline.treaty.statements import Statement, parse_statement
+from brakeline.treaty.succession import Succession
 
 
 def check_treaty_statement(
@@ -34,23 +36,65 @@ def check_treaty_statement(
     statement = parse_statement(envelope.payload)
     document = statement.predicate
     if not isinstance(document, TreatyDocument) or document.digest != pin:
-        raise BrakelineError(
-            code=Code.TREATY_NOT_PINNED,
-            message="this is not the treaty that was pinned",
-            expected=pin,
-            found=document.digest if isinstance(document, TreatyDocument) else statement.name,
-            fix="obtain the signed treaty whose digest your government published",
-        )
+        raise _not_pinned(pin, document.digest if isinstance(document, TreatyDocument) else statement.name)
     problem = _check_first(document, envelope, verify)
     if problem is not None:
-        raise BrakelineError(
-            code=problem.code,
-            message=problem.message,
-            expected=problem.expected,
-            found=problem.found,
-            fix=problem.fix,
-        )
+        raise _as_error(problem)
     return statement, document
+
+
+def check_versions(envelopes: Iterable[Envelope], pin: str, *, verify: Verify = ed25519.verify) -> Succession:
+    """Return the versions of one treaty in *envelopes*, of which *pin* names one.
+
+    Those before the pinned one are held by the digest that each version names; those after it by the signatures that
+    admission asks for.
+
+    Raises:
+        BrakelineError: ``treaty-not-pinned``, the codes of admission, and those of documents.
+    """
+    found = {
+        item.digest: (envelope, statement, item) for envelope in envelopes for statement, item in [_said(envelope)]
+    }
+    if pin not in found:
+        raise _not_pinned(pin, ", ".join(found)[:200])
+    root = found[pin][2]
+    while root.previous in found:
+        root = found[root.previous][2]
+    check_treaty_statement(found[root.digest][0], root.digest, verify=verify)
+    register = Register(root)
+    for envelope, statement, document in sorted(found.values(), key=lambda item: item[2].version):
+        outcome = admit_treaty(register, envelope, statement, document, verify)
+        if not isinstance(outcome, Admitted):
+            raise _as_error(outcome)
+        register.record(statement, 0)
+    return Succession(root, register.amendments())
+
+
+def _said(envelope: Envelope) -> tuple[Statement, TreatyDocument]:
+    statement = parse_statement(envelope.payload)
+    if isinstance(statement.predicate, TreatyDocument):
+        return statement, statement.predicate
+    raise _not_pinned("a version of a treaty", statement.name)
+
+
+def _not_pinned(expected: str, found: str) -> BrakelineError:
+    return BrakelineError(
+        code=Code.TREATY_NOT_PINNED,
+        message="this is not the treaty that was pinned",
+        expected=expected,
+        found=found,
+        fix="obtain the signed treaty whose digest your government published",
+    )
+
+
+def _as_error(problem: NotYet | Refused) -> BrakelineError:
+    return BrakelineError(
+        code=problem.code,
+        message=problem.message,
+        expected=problem.expected,
+        found=problem.found,
+        fix=problem.fix,
+    )
 
 
 def admit_treaty(

@@ -99,6 +99,8 @@ def recover_checkpoint(
     checks their signatures, reads and hashes the whole log and holds it against every answer; writes only when all
     agree and nothing is remembered. Signs nothing.
     """
+    import time
+
     from brakeline.ledger.errors import BrakelineError
     from brakeline.verifier.config import load_config
     from brakeline.verifier.keys import load_terms
@@ -107,7 +109,8 @@ def recover_checkpoint(
     try:
         config = load_config(directory)
         typer.echo("asking the witnesses, reading the log", err=True)
-        done = recover(directory, config, load_terms(directory, config), never_restored=never_restored)
+        now_ms = time.time_ns() // 1_000_000
+        done = recover(directory, config, load_terms(directory, config), now_ms=now_ms, never_restored=never_restored)
     except BrakelineError as error:
         _fail(str(error))
     emit(format, done.to_json(), done.to_text())

@@ -11,6 +11,10 @@ honest one that cosigned it, so what was published, and every receipt, is known 
 was signed and never published may be known to a single witness, who may be the one that does not answer. That matters
 only when the log lost entries with it, that is, when the log file is a restored copy. So all n must answer, unless the
 operator states that the file was never restored: then n - w + f + 1 do.
+
+Whose witnesses, where the treaty was amended: those of the version by which this log was signed last, and nothing here
+says which that was. So enough must answer of every version that has governed since the newest entry of the log, and of
+the one before it, by which a verifier goes on until it is started again.
 """
 
 from __future__ import annotations
@@ -23,11 +27,14 @@ from pathlib import Path
 
 from brakeline.ledger.checkpoint import Checkpoint, open_checkpoint
 from brakeline.ledger.checkpoint_store import CheckpointStore
+from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import LedgerError
 from brakeline.ledger.recover import check_forgotten, put_back
 from brakeline.ledger.sqlite_store import SqliteStore
 from brakeline.ledger.vkey import VKey
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.quantities import InstantMs
+from brakeline.treaty.succession import Succession
 from brakeline.treaty.terms import VerifierTerms
 from brakeline.verifier.boot import memories_needed
 from brakeline.verifier.clients import HttpWitness, make_client
@@ -82,13 +89,14 @@ class Recovered:
         )
 
 
-def recover(directory: Path, config: Config, terms: Terms, *, never_restored: bool = False) -> Recovered:
+def recover(directory: Path, config: Config, terms: Terms, *, now_ms: int, never_restored: bool = False) -> Recovered:
     """Put the newest checkpoint that the witnesses remember back into the checkpoint store of *directory*.
 
     Args:
         directory: the verifier's, which must not be running.
         config: where peers are, when not where the treaty says.
         terms: the treaty's.
+        now_ms: the clock (Unix ms): which versions govern by now.
         never_restored: the operator states that ``log.sqlite`` is the file that was signed, never a copy put back.
 
     Raises:
@@ -105,23 +113,40 @@ def recover(directory: Path, config: Config, terms: Terms, *, never_restored: bo
             found="no such file",
             fix="bring the log back first: `brakeline ledger restore` or `catch-up`, from a peer's mirror",
         )
-    document, own = terms.document, terms.own
-    needed = memories_needed(document) if never_restored else len(document.verifiers)
+    own = terms.own
     with ExitStack() as stack:
         store = SqliteStore(log)
         stack.callback(store.close)
         checkpoints = CheckpointStore(directory / "checkpoint.sqlite")
         stack.callback(checkpoints.close)
         check_forgotten(checkpoints)
-        memories = ask(directory, config, document, own)
-        notes = _counted(memories, needed)
-        checkpoint = put_back(store, checkpoints, own.log_key, notes)
+        versions = signed_by(terms, _newest_ms(store), now_ms)
+        memories = ask(directory, config, Succession(versions[0], versions[1:]).verifiers(), own)
+        for document in versions:
+            needed = memories_needed(document) if never_restored else len(document.verifiers)
+            _check_enough(memories, document, needed)
+        checkpoint = put_back(store, checkpoints, own.log_key, _notes(memories))
         return Recovered(checkpoint, store.size(), needed, tuple(memories))
 
 
-def ask(directory: Path, config: Config, document: TreatyDocument, own: VerifierTerms) -> list[Memory]:
-    """Return what every witness of the treaty remembers of our log, our own first."""
-    others = [item for item in document.verifiers if item.name != own.name]
+def signed_by(terms: Terms, newest_ms: int, now_ms: int) -> tuple[TreatyDocument, ...]:
+    """Return the versions by which a log may have been signed last whose newest entry is of *newest_ms*, in order."""
+    treaty = Succession(terms.document, terms.versions)
+    first, last = (treaty.last(terms.document.grid.period_of(InstantMs(at))) for at in (newest_ms, now_ms))
+    governing = treaty.chain()
+    begin, end = governing.index(first), governing.index(last)
+    naming = tuple(item for item in governing[max(begin - 1, 0) : end + 1] if item.verifier(terms.own.name))
+    return naming or (last,)
+
+
+def _newest_ms(store: SqliteStore) -> int:
+    size = store.size()
+    return Entry.decode(next(iter(store.read_entries(size - 1, size)))).received_at_ms if size else 0
+
+
+def ask(directory: Path, config: Config, verifiers: Sequence[VerifierTerms], own: VerifierTerms) -> list[Memory]:
+    """Return what the witness of each of *verifiers* remembers of our log, our own first."""
+    others = [item for item in verifiers if item.name != own.name]
     urls = {item.name: item.url for item in others} | config.peers
     own_key = own.witness_key
     found = [_judge(own.log_key, own_key, _own_memory(directory, own))]
@@ -179,24 +204,29 @@ def _said(memory: Memory) -> str:
     return "none" if memory.size is None else f"{memory.size} entries"
 
 
-def _counted(memories: Sequence[Memory], needed: int) -> list[bytes]:
-    """Return the notes of a set of answers that is large enough."""
-    silent = [item for item in memories if item.problem]
-    if len(memories) - len(silent) < needed:
+def _check_enough(memories: Sequence[Memory], document: TreatyDocument, needed: int) -> None:
+    """Refuse where fewer than *needed* of the witnesses of *document* have answered."""
+    witnesses = {item.witness_key.name for item in document.verifiers}
+    silent = [item for item in memories if item.problem and item.witness in witnesses]
+    if len(witnesses) - len(silent) < needed:
         raise VerifierError(
             code="recover-too-few",
             message="too few witnesses say what they remember; nothing was changed",
-            expected=f"{needed} of {len(memories)}",
+            expected=f"{needed} of the {len(witnesses)} of version {document.version} of the treaty",
             found="; ".join(f"{item.witness}: {item.problem}" for item in silent)[:600],
             fix="reach the others; if log.sqlite was never restored from a copy, --never-restored asks for fewer",
         )
+
+
+def _notes(memories: Sequence[Memory]) -> list[bytes]:
+    """Return what the witnesses remember; at least one remembers something."""
     notes = [item.note for item in memories if item.note is not None]
     if not notes:
         raise VerifierError(
             code="recover-nothing",
             message="no witness remembers this log; nothing was changed",
             expected="a checkpoint that a witness has cosigned",
-            found=f"{len(memories) - len(silent)} witnesses, who remember none",
+            found=f"{sum(not item.problem for item in memories)} witnesses, who remember none",
             fix="is this the directory and the treaty of this log? If it was never published, begin it anew",
         )
     return notes
