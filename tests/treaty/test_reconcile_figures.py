@@ -1,0 +1,342 @@
+"""What the reconcile rules say in figures: disclosures, challenges, acknowledgements, and the conduct of verifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.findings import Finding
+from brakeline.treaty.opinion_log import SealedStatement
+from brakeline.treaty.reconcile import logs as seen
+from brakeline.treaty.reconcile.challenges import challenges_due, unopened
+from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
+from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
+from brakeline.treaty.replay import Claim, Facts, OutOfTime, Seen
+from brakeline.treaty.spotcheck.challenge import Drawn
+from brakeline.treaty.tape import Arrivals
+
+from tests.support import cast, sealing
+from tests.support.judging import digest
+
+AT = cast.START + 1_000
+OPEN_MS = 9_000
+
+
+def document(*rules: str, holders: int = 3) -> TreatyDocument:
+    """Return the tests' treaty with *rules* in force; every verifier has a disclosure key."""
+    parameters = {"unopened-challenge": {"open_ms": OPEN_MS}}
+    terms = sealing.terms(sealing=None)
+    value = {**terms, "sealing": {"fields": [*sealing.FIGURES], "holders": holders}}
+    value["rule"] = [
+        {
+            "rule": rule,
+            "severity": "discrepancy",
+            "article": f"Article of {rule}",
+            "parameters": parameters.get(rule, {}),
+        }
+        for rule in rules
+    ]
+    return TreatyDocument.from_json(value)
+
+
+DOC = document("undisclosed", "verifier-conduct")
+LATE = AT + DOC.deadlines.disclosure_ms.value
+"""When what was sealed in books that came at AT has to be disclosed."""
+ORIGINS = [item.origin for item in DOC.verifiers]
+
+
+def parts(newest_ms: int = LATE + 1, treaty: TreatyDocument = DOC) -> list[Facts]:
+    return [Facts(item.origin, newest_ms) for item in treaty.verifiers]
+
+
+# undisclosed ----------------------------------------------------------------------------------------------------------
+
+BOOKS = digest("sealed books")
+
+
+def sealed(found: Sequence[Facts], *, came: Sequence[int | None] = (AT, AT, AT, AT), period: int = 7) -> None:
+    """Let sealed books arrive at each of the logs *found*."""
+    for facts, at_ms in zip(found, came, strict=True):
+        if at_ms is not None:
+            facts.sealed[BOOKS] = SealedStatement(cast.SITE, period, 5, digest("commitments"), at_ms)
+            facts.arrivals.add(bytes.fromhex(BOOKS), at_ms, 3)
+
+
+def accused(found: Sequence[Facts], as_of_ms: int = LATE + 1, treaty: TreatyDocument = DOC) -> list[Finding]:
+    return list(undisclosed(seen.Logs(treaty, found), as_of_ms))
+
+
+def test_what_too_few_verifiers_hold_by_the_deadline_is_named_with_its_figures() -> None:
+    logs = parts()
+    sealed(logs)
+    logs[0].held[BOOKS], logs[1].held[BOOKS], logs[2].held[BOOKS] = AT, LATE, LATE + 1
+    (finding,) = accused(logs)
+    assert (finding.rule, finding.about, finding.period) == ("undisclosed", cast.SITE, 7)
+    assert (finding.article, finding.severity.value) == ("Art. undisclosed", "discrepancy")
+    assert finding.statements == (BOOKS,)
+    assert finding.figures == {"leaves": "5", "holders": "2", "needed": "3", "due_ms": str(LATE)}
+    logs[2].held[BOOKS] = LATE
+    assert accused(logs) == []
+
+
+def test_what_is_sealed_outside_of_books_has_no_period() -> None:
+    logs = parts()
+    sealed(logs, period=-1)
+    (finding,) = accused(logs)
+    assert finding.period is None
+    sealed(logs, period=0)
+    (finding,) = accused(logs)
+    assert finding.period == 0
+
+
+def test_a_disclosure_is_due_a_millisecond_before_it_can_be_too_late() -> None:
+    logs = parts()
+    sealed(logs)
+    assert accused(logs, LATE) == []
+    assert len(accused(logs, LATE + 1)) == 1
+
+
+def test_the_time_to_disclose_runs_from_when_f_plus_1_logs_hold_the_statement() -> None:
+    logs = parts(LATE + 99)
+    sealed(logs, came=(AT - 500, AT + 10, AT + 20, None))
+    assert [item.due_ms for item in disclosures_due(seen.Logs(DOC, logs), LATE + 99)] == [LATE + 10]
+    lonely = parts()
+    sealed(lonely, came=(AT, None, None, None))
+    assert accused(lonely) == []
+
+
+def test_logs_that_end_before_the_deadline_or_were_not_read_may_hold_it_yet() -> None:
+    logs = parts()
+    sealed(logs)
+    logs[3].newest_ms = LATE
+    logs[0].held[BOOKS] = logs[1].held[BOOKS] = AT
+    assert list(disclosures_due(seen.Logs(DOC, logs), LATE + 1)) == [
+        Disclosed(BOOKS, logs[0].sealed[BOOKS], LATE, holders=2, unknown=1)
+    ]
+    assert accused(logs) == accused(logs[:3]) == []
+    assert [item.unknown for item in disclosures_due(seen.Logs(DOC, logs[:2]), LATE + 1)] == [2]
+    logs[3].newest_ms = LATE + 1
+    assert [item.figures["holders"] for item in accused(logs)] == ["2"]
+
+
+def test_a_verifier_without_a_disclosure_key_holds_nothing() -> None:
+    value = document("undisclosed", holders=2).to_json()
+    verifiers = cast.json_lines(value["verifier"])
+    del verifiers[0]["disclosure_key"]
+    treaty = TreatyDocument.from_json({**value, "verifier": [*verifiers]})
+    logs = parts(treaty=treaty)
+    sealed(logs)
+    for facts in logs[:3]:
+        facts.held[BOOKS] = AT
+    (due,) = disclosures_due(seen.Logs(treaty, logs), LATE + 1)
+    assert (due.holders, due.unknown) == (2, 0)
+
+
+def test_a_treaty_without_the_rule_accuses_nobody_of_keeping_something_sealed() -> None:
+    logs = parts()
+    sealed(logs)
+    assert accused(logs, treaty=document("verifier-conduct")) == []
+
+
+# unopened-challenge ---------------------------------------------------------------------------------------------------
+
+CHALLENGES = document("unopened-challenge", "verifier-conduct")
+DUE = AT + OPEN_MS
+
+
+def challenged(found: Sequence[Facts], *, usage: str = BOOKS, at_ms: int = AT) -> list[Drawn]:
+    """Let each of the logs *found* draw three of eight rows, a millisecond after one another."""
+    made = [
+        Drawn(digest(f"{usage} {number}"), cast.SITE, 7, usage, 8, 3, digest(f"seed {number}").encode(), at_ms + number)
+        for number, _ in enumerate(found)
+    ]
+    for facts, challenge in zip(found, made, strict=True):
+        facts.challenges.append(challenge)
+    return made
+
+
+def opens(found: Sequence[Facts], challenge: Drawn, rows: Sequence[int], at_ms: int = DUE) -> None:
+    for facts in found:
+        facts.opened.setdefault((cast.SITE, challenge.usage, challenge.digest), {}).update(dict.fromkeys(rows, at_ms))
+
+
+def shut(found: Sequence[Facts], as_of_ms: int = DUE + 99) -> list[Finding]:
+    return list(unopened(seen.Logs(CHALLENGES, found), as_of_ms))
+
+
+def test_rows_that_two_logs_drew_and_nobody_opened_are_counted() -> None:
+    logs = parts(DUE + 99, CHALLENGES)
+    first, second = challenged(logs[:2])
+    opens(logs[:2], first, first.drawn[:1])  # f + 1 logs have one of its three rows
+    opens(logs[:1], second, second.drawn)  # one log is not enough
+    (finding,) = shut(logs)
+    assert (finding.rule, finding.about, finding.period) == ("unopened-challenge", cast.SITE, 7)
+    assert finding.statements == (BOOKS,)
+    assert finding.figures == {
+        "usage": BOOKS,
+        "challenges": "2",
+        "drawn": "6",
+        "unopened": "5",
+        "due_ms": str(DUE),
+    }
+
+
+@pytest.mark.parametrize(("late", "fires"), [(0, False), (1, True)])
+def test_rows_may_be_opened_until_the_last_millisecond(late: int, fires: bool) -> None:
+    logs = parts(DUE + 99, CHALLENGES)
+    for challenge in challenged(logs[:2]):
+        opens(logs, challenge, challenge.drawn, challenge.at_ms + OPEN_MS + late)
+    assert bool(shut(logs)) is fires
+
+
+def test_one_logs_challenge_accuses_nobody_and_books_are_told_apart() -> None:
+    logs = parts(DUE + 99, CHALLENGES)
+    challenged(logs[:1])
+    challenged(logs[:1], usage=digest("other books"))
+    assert shut(logs) == []
+
+
+def test_a_challenge_is_due_after_its_last_millisecond() -> None:
+    logs = parts(DUE + 99, CHALLENGES)
+    challenged(logs[:2])
+    due = [[at_ms for _, at_ms in challenges_due(seen.Logs(CHALLENGES, logs), as_of)] for as_of in (DUE, DUE + 1)]
+    assert due == [[], [DUE]]
+    assert list(challenges_due(seen.Logs(DOC, logs), DUE + 99)) == []
+    assert list(unopened(seen.Logs(DOC, logs), DUE + 99)) == []
+
+
+def test_books_that_were_challenged_are_named_in_order() -> None:
+    logs = parts(DUE + 99, CHALLENGES)
+    usages = sorted(digest(f"books {number}") for number in range(3))
+    for usage in reversed(usages):
+        challenged(logs[:2], usage=usage)
+    assert [item.figures["usage"] for item in shut(logs)] == usages
+
+
+# verifier-conduct -----------------------------------------------------------------------------------------------------
+
+
+def acts(
+    found: Sequence[Facts],
+    histories: dict[str, History] | None = None,
+    misjudged: Sequence[Misjudged] = (),
+    dishonoured: Sequence[Dishonoured] = (),
+    treaty: TreatyDocument = DOC,
+) -> list[Finding]:
+    return list(conduct(seen.Logs(treaty, found), histories or {}, misjudged, treaty, dishonoured))
+
+
+def test_an_entry_out_of_time_is_named_with_its_bound() -> None:
+    logs = parts()
+    logs[2].out_of_time = OutOfTime(entry=4, received_at_ms=5, bound_ms=6, heartbeat=7)
+    (finding,) = acts(logs)
+    assert (finding.rule, finding.about, finding.period, finding.statements) == (
+        "verifier-conduct", ORIGINS[2], None, (),
+    )  # fmt: skip
+    assert finding.figures == {"act": "backdating", "entry": "4", "received_at_ms": "5", "bound_ms": "6"}
+
+
+def test_misjudging_is_named_log_by_log_and_entry_by_entry() -> None:
+    told = [Misjudged(ORIGINS[1], "replay-judgement", 12), Misjudged(ORIGINS[0], "replay-kind", 3)]
+    found = acts(parts(), misjudged=told)
+    assert [(item.about, item.statements, dict(item.figures)) for item in found] == [
+        (ORIGINS[0], (), {"act": "misjudging", "code": "replay-kind", "entry": "3"}),
+        (ORIGINS[1], (), {"act": "misjudging", "code": "replay-judgement", "entry": "12"}),
+    ]
+
+
+def test_a_receipt_that_the_history_does_not_contain_is_named_once() -> None:
+    given = Dishonoured(ORIGINS[1], 3, 9, b"a" * 32, b"b" * 32, BOOKS)
+    own = Dishonoured(ORIGINS[1], 4, 9, b"a" * 32, b"b" * 32)
+    first, second = acts(parts(), dishonoured=[own, given, given])
+    assert (first.about, first.statements, second.statements) == (ORIGINS[1], (BOOKS,), ())
+    assert first.figures == {
+        "act": "dishonoured-receipt",
+        "entry": "3",
+        "size": "9",
+        "root": (b"a" * 32).hex(),
+        "other_root": (b"b" * 32).hex(),
+    }
+    assert second.figures["entry"] == "4"
+
+
+def test_a_fork_is_shown_at_its_smallest_size_and_sizes_that_agree_show_none() -> None:
+    logs = parts()
+    for size, one, other in ((2, b"a", b"a"), (4, b"b", b"c"), (6, b"d", b"e")):
+        logs[1].claims[Claim(ORIGINS[0], size, one * 32)] = Seen(1, 0)
+        logs[2].claims[Claim(ORIGINS[0], size, other * 32)] = Seen(1, 0)
+    (finding,) = acts(logs)
+    assert (finding.about, finding.statements) == (ORIGINS[0], ())
+    assert finding.figures == {
+        "act": "fork",
+        "size": "4",
+        "root": (b"b" * 32).hex(),
+        "other_root": (b"c" * 32).hex(),
+        "seen_in": ORIGINS[2],
+    }
+
+
+@pytest.mark.parametrize(("size", "fires"), [(5, True), (4, False)])
+def test_a_claim_is_held_against_what_was_read_of_the_log_to_its_last_entry(size: int, fires: bool) -> None:
+    logs = parts()
+    logs[1].claims[Claim(ORIGINS[0], 5, b"x" * 32)] = Seen(1, 0)
+    assert bool(acts(logs, {ORIGINS[0]: History(size, lambda _: b"y" * 32)})) is fires
+
+
+TOLD = AT
+"""When a heartbeat says that a peer's log was mirrored."""
+TAKEN_OVER = TOLD + DOC.deadlines.takeover_ms.value
+
+
+def mirrored(newest_ms: int = TAKEN_OVER + 1, size: int = 3) -> tuple[list[Facts], dict[str, History]]:
+    """Return logs of which the second says that it mirrored *size* entries of the first, which holds four."""
+    logs = parts(newest_ms)
+    logs[0].arrivals = Arrivals()
+    for entry in range(4):
+        logs[0].arrivals.add(bytes.fromhex(digest(f"statement {entry}")), AT, entry)
+    logs[1].claims[Claim(ORIGINS[0], size, b"r" * 32)] = Seen(6, TOLD)
+    return logs, {ORIGINS[0]: History(4, lambda _: b"r" * 32)}
+
+
+def test_what_a_log_says_that_it_mirrored_and_lacks_is_omitted() -> None:
+    logs, histories = mirrored()
+    logs[1].arrivals.add(bytes.fromhex(digest("statement 1")), AT, 0)
+    (finding,) = acts(logs, histories)
+    assert (finding.about, finding.period) == (ORIGINS[1], None)
+    assert finding.statements == tuple(sorted(digest(f"statement {entry}") for entry in (0, 2)))
+    assert finding.figures == {
+        "act": "omission",
+        "seen_in": ORIGINS[0],
+        "size": "3",
+        "heartbeat": "6",
+        "omitted": "2",
+    }
+
+
+def test_a_log_has_the_time_that_the_treaty_gives_it_to_take_over() -> None:
+    assert acts(*mirrored(TAKEN_OVER)) == []
+    assert len(acts(*mirrored(TAKEN_OVER + 1))) == 1
+
+
+def test_the_largest_size_that_was_mirrored_in_time_counts() -> None:
+    logs, histories = mirrored(size=1)
+    logs[1].claims[Claim(ORIGINS[0], 2, b"r" * 32)] = Seen(7, TOLD)
+    logs[1].claims[Claim(ORIGINS[0], 4, b"r" * 32)] = Seen(8, TOLD + 1)  # its time is not over
+    logs[1].claims[Claim(ORIGINS[2], 9, b"r" * 32)] = Seen(9, 0)
+    (finding,) = acts(logs, histories)
+    assert (finding.figures["size"], finding.figures["heartbeat"], finding.figures["omitted"]) == ("2", "7", "2")
+
+
+@pytest.mark.parametrize(
+    "history", [None, History(2, lambda _: b"r" * 32), History(4, lambda _: b"f" * 32)], ids=["unread", "part", "fork"]
+)
+def test_a_history_that_was_not_read_shows_no_omission(history: History | None) -> None:
+    logs, _ = mirrored()
+    histories = {} if history is None else {ORIGINS[0]: history}
+    assert [item.figures["act"] for item in acts(logs, histories) if item.figures["act"] == "omission"] == []
+
+
+def test_a_treaty_without_the_rule_judges_no_verifier() -> None:
+    logs, histories = mirrored()
+    assert acts(logs, histories, [Misjudged(ORIGINS[0], "replay-kind", 3)], treaty=document("undisclosed")) == []

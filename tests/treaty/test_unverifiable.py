@@ -1,0 +1,112 @@
+"""What the rules say they could not judge: of which books, for which stated reason, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from brakeline.treaty.rules.board import PERIODLESS, Board, Unverifiable
+from brakeline.treaty.sealing import PATTERNS
+
+from tests.support import cast
+from tests.support.cast import Author, line
+from tests.support.judging import digest, judge_of
+from tests.support.sealing import FIGURES, SealingAuthor, document
+
+BOTH = {"flop_hardware": "10", "flop_model": "10", "joules": "9"}
+STATED = (
+    line("training", 500, workload="a", **BOTH),
+    line("training", 500, workload="b", **BOTH),
+    line("inference", 2_000, workload="c", parents=[digest("model")], **BOTH),
+    line("idle", 4_000, workload="d", joules="1"),
+    line("maintenance", 1_000, workload="e", joules="1"),
+)
+"""Five lines in which every rule finds the figures that it needs."""
+SILENT = tuple(
+    line(activity, 1_600, workload=activity)
+    for activity in ("training", "inference", "idle", "maintenance", "evaluation")
+)
+"""Five lines without any figure."""
+FLOP_SEALED = {
+    ("peak-exceeded", "flop-sealed"): 3,
+    ("activity-shape", "flop-sealed"): 3,
+    ("method-gap", "flop-sealed"): 3,
+    ("threshold", "flop-sealed"): 2,
+    ("undeclared-run", "flop-sealed"): 2,
+    ("unlinked-runs", "flop-sealed"): 2,
+    ("sandbagging-order", "flop-sealed"): 1,
+}
+JOULES_SEALED = {
+    ("idle-compute", "figures-sealed"): 2,
+    ("activity-shape", "joules-sealed"): 3,
+    ("energy-gap", "joules-sealed"): 5,
+    ("contradiction", "joules-sealed"): 5,
+}
+READ_LINES = (
+    "activity-shape", "contradiction", "energy-gap", "idle-compute", "imbalance", "method-gap", "muf", "peak-exceeded",
+    "sandbagging-order", "threshold", "undeclared-run", "unlinked-runs",
+)  # fmt: skip
+"""The rules that read lines of books, and say so where a line is opaque."""
+
+
+def told(counted: Mapping[Unverifiable, int]) -> dict[tuple[str, str], int]:
+    assert {item.about for item in counted} <= {cast.SITE}
+    return {(item.rule, item.why): number for item, number in counted.items()}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ((), {}),
+        (FIGURES, FLOP_SEALED | JOULES_SEALED),
+        (FIGURES[:1], FLOP_SEALED),
+        (FIGURES[1:2], FLOP_SEALED),
+        (FIGURES[2:3], JOULES_SEALED),
+        (PATTERNS, {(rule, "line-sealed"): 8 for rule in READ_LINES}),
+    ],
+)
+def test_every_figure_that_is_sealed_is_counted_by_each_rule_that_needs_it(
+    fields: Sequence[str], expected: dict[tuple[str, str], int]
+) -> None:
+    treaty = document(fields)
+    site = SealingAuthor(cast.SITE, treaty)
+    inventory = site.hold()
+    judge = judge_of([inventory, site.use(0, inventory.digest, STATED)], treaty)
+    assert told(judge.unverifiable()) == expected
+    assert judge.standing() == {}
+
+
+def test_every_figure_that_is_left_out_is_counted_by_each_rule_that_needs_it() -> None:
+    site = Author(cast.SITE, cast.document())
+    inventory = site.hold()
+    judge = judge_of([inventory, site.use(0, inventory.digest, SILENT)])
+    assert told(judge.unverifiable()) == {
+        ("activity-shape", "flop-absent"): 3,
+        ("activity-shape", "joules-absent"): 2,
+        ("idle-compute", "joules-absent"): 2,
+        ("sandbagging-order", "model-absent"): 1,
+        ("threshold", "flop-absent"): 1,
+    }
+    assert judge.standing() == {}
+
+
+def test_what_could_not_be_judged_is_counted_up_and_down_and_sorted() -> None:
+    board = Board()
+    board.unknown("muf", "b", "line-sealed", 2)
+    board.unknown("muf", "b", "line-sealed")
+    board.unknown("muf", "a", "line-sealed", 0)
+    board.unknown("energy-gap", "b", "joules-sealed")
+    assert list(board.unverifiable().items()) == [
+        (Unverifiable("energy-gap", "b", "joules-sealed"), 1),
+        (Unverifiable("muf", "b", "line-sealed"), 3),
+    ]
+    board.unknown("energy-gap", "b", "joules-sealed", -1)
+    assert list(board.unverifiable()) == [Unverifiable("muf", "b", "line-sealed")]
+
+
+def test_a_muted_board_counts_what_has_no_period_alone() -> None:
+    board = Board()
+    board.muted = True
+    for rule in ("muf", *PERIODLESS):
+        board.unknown(rule, "a", "why")
+    assert {item.rule for item in board.unverifiable()} == PERIODLESS == {"resume-mismatch"}
