@@ -14,6 +14,7 @@ from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, 
 from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
 from brakeline.treaty.replay import Claim, Facts, OutOfTime, Seen
 from brakeline.treaty.spotcheck.challenge import Drawn
+from brakeline.treaty.strictjson import JsonObject, JsonValue
 from brakeline.treaty.tape import Arrivals
 
 from tests.support import cast, sealing
@@ -25,19 +26,15 @@ OPEN_MS = 9_000
 
 def document(*rules: str, holders: int = 3) -> TreatyDocument:
     """Return the tests' treaty with *rules* in force; every verifier has a disclosure key."""
-    parameters = {"unopened-challenge": {"open_ms": OPEN_MS}}
-    terms = sealing.terms(sealing=None)
-    value = {**terms, "sealing": {"fields": [*sealing.FIGURES], "holders": holders}}
-    value["rule"] = [
-        {
-            "rule": rule,
-            "severity": "discrepancy",
-            "article": f"Article of {rule}",
-            "parameters": parameters.get(rule, {}),
-        }
+    parameters: dict[str, JsonObject] = {"unopened-challenge": {"open_ms": OPEN_MS}}
+    fields: list[JsonValue] = [*sealing.FIGURES]
+    rows: list[JsonValue] = [
+        {"rule": rule, "severity": "discrepancy", "article": f"Art. {rule}", "parameters": parameters.get(rule, {})}
         for rule in rules
     ]
-    return TreatyDocument.from_json(value)
+    return TreatyDocument.from_json(
+        {**sealing.terms(), "sealing": {"fields": fields, "holders": holders}, "rule": rows}
+    )
 
 
 DOC = document("undisclosed", "verifier-conduct")

@@ -22,7 +22,7 @@ from typing import TypeAlias
 from brakeline.ledger.entry import Kind
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
-from brakeline.treaty.oversight import Correction
+from brakeline.treaty.oversight import Correction, Opening
 from brakeline.treaty.rules.activity_shape import ActivityShape
 from brakeline.treaty.rules.autonomy_tripwire import AutonomyTripwire
 from brakeline.treaty.rules.board import PERIODLESS, Board, BooksRule, LogRule, Shared, Unverifiable, differences
@@ -101,7 +101,8 @@ class _Bench:
     def add(self, statement: Statement, touched: Sequence[Touched], period: int | None) -> Slot | None:
         """Take a statement; return the slot of the books in it."""
         said = self._reader.said(statement, touched)
-        self.board.muted = period is not None and period not in self.reign
+        about = said.predicate.period if isinstance(said.predicate, Opening) else period
+        self.board.muted = about is not None and about not in self.reign
         for rule in self._rules:
             rule.add(said)
         return None if said.books is None else said.books.slot

@@ -100,10 +100,12 @@ class FalseOpening:
         return [row for place, row in enumerate(rows) if place not in opening.sealed]
 
     def _books(self, said: Opening) -> Committed | None:
-        known = self._board.versions.digests(said.author, said.period)
-        if said.usage not in known:
+        kept, known = self._committed.get(said.author), self._board.versions.digests(said.author, said.period)
+        if kept is None or said.usage not in known:
             return None
-        figures = self._committed[said.author].get(said.period)[known.index(said.usage)]
+        figures = kept.get(said.period).get(known.index(said.usage))
+        if figures is None:  # of a period that another version of the treaty governs, which judges the opening
+            return None
         start, end = self._grid.start_of(said.period).value, self._grid.end_of(said.period).value
         root, rows, lines, opaque = cast("tuple[bytes, int, tuple[tuple[object, ...], ...], int]", figures)
         return Committed(start, end, root, rows, _merged(lines), opaque)
