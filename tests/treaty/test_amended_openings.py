@@ -29,9 +29,7 @@ def judge_of(said: list[Statement]) -> LogJudge:
 
 @pytest.mark.parametrize(("period", "severity"), [(BEGINS - 1, "discrepancy"), (BEGINS, "note"), (BEGINS + 1, "note")])
 @pytest.mark.parametrize("comes", ["first", "last"])
-def test_an_opening_is_judged_by_the_version_of_its_period(
-    period: int, severity: str, comes: str
-) -> None:
+def test_an_opening_is_judged_by_the_version_of_its_period(period: int, severity: str, comes: str) -> None:
     scene = Scene()
     rows = changed(table(), 5, workload="hidden")
     opening = scene.open(SITE, scene.book(SITE, rows, period), open_rows(rows, [5]), period)

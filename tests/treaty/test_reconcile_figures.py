@@ -12,7 +12,7 @@ from brakeline.treaty.reconcile import logs as seen
 from brakeline.treaty.reconcile.challenges import challenges_due, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
-from brakeline.treaty.replay import Claim, Facts, OutOfTime, Seen
+from brakeline.treaty.replay import Claim, Facts, OutOfTime, RootAt, Seen
 from brakeline.treaty.spotcheck.challenge import Drawn
 from brakeline.treaty.strictjson import JsonObject, JsonValue
 from brakeline.treaty.tape import Arrivals
@@ -214,6 +214,16 @@ def test_books_that_were_challenged_are_named_in_order() -> None:
 # verifier-conduct -----------------------------------------------------------------------------------------------------
 
 
+def rooted(byte: bytes) -> RootAt:
+    """Return a history whose root is *byte* 32 times, whatever its size."""
+
+    def root_at(size: int) -> bytes:
+        assert size >= 0
+        return byte * 32
+
+    return root_at
+
+
 def acts(
     found: Sequence[Facts],
     histories: dict[str, History] | None = None,
@@ -278,7 +288,7 @@ def test_a_fork_is_shown_at_its_smallest_size_and_sizes_that_agree_show_none() -
 def test_a_claim_is_held_against_what_was_read_of_the_log_to_its_last_entry(size: int, fires: bool) -> None:
     logs = parts()
     logs[1].claims[Claim(ORIGINS[0], 5, b"x" * 32)] = Seen(1, 0)
-    assert bool(acts(logs, {ORIGINS[0]: History(size, lambda _: b"y" * 32)})) is fires
+    assert bool(acts(logs, {ORIGINS[0]: History(size, rooted(b"y"))})) is fires
 
 
 TOLD = AT
@@ -293,7 +303,7 @@ def mirrored(newest_ms: int = TAKEN_OVER + 1, size: int = 3) -> tuple[list[Facts
     for entry in range(4):
         logs[0].arrivals.add(bytes.fromhex(digest(f"statement {entry}")), AT, entry)
     logs[1].claims[Claim(ORIGINS[0], size, b"r" * 32)] = Seen(6, TOLD)
-    return logs, {ORIGINS[0]: History(4, lambda _: b"r" * 32)}
+    return logs, {ORIGINS[0]: History(4, rooted(b"r"))}
 
 
 def test_what_a_log_says_that_it_mirrored_and_lacks_is_omitted() -> None:
@@ -326,7 +336,7 @@ def test_the_largest_size_that_was_mirrored_in_time_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "history", [None, History(2, lambda _: b"r" * 32), History(4, lambda _: b"f" * 32)], ids=["unread", "part", "fork"]
+    "history", [None, History(2, rooted(b"r")), History(4, rooted(b"f"))], ids=["unread", "part", "fork"]
 )
 def test_a_history_that_was_not_read_shows_no_omission(history: History | None) -> None:
     logs, _ = mirrored()
