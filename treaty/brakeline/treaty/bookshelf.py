@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from brakeline.treaty.parts import Activity
 from brakeline.treaty.rules.columns import Archive, Column, Columns
+from brakeline.treaty.sealing import NOTHING, Sealed
 from brakeline.treaty.usage import ReadUsage
 
 
@@ -20,7 +21,8 @@ class Work(NamedTuple):
     Attributes:
         workload, activity: as booked.
         chip_ms: (class of chip, chip-milliseconds), as booked.
-        flop: the larger of both counting methods, None where neither is known.
+        flop: the larger of both counting methods, None where neither is known. A line without chip time whose FLOP are
+            None states them, sealed: of others that have neither nothing is kept.
     """
 
     workload: str
@@ -40,10 +42,15 @@ class Books(NamedTuple):
     digest: str
     received_at_ms: int
     work: tuple[Work, ...]
+    opaque: int = 0
+    """Lines of which nothing is known, because their pattern is sealed; they are not in ``work``."""
 
 
-_Packed: TypeAlias = "tuple[tuple[bytes, int, tuple[tuple[int, ...], ...]], ...]"
-"""Versions: digest, arrival, lines of (workload, activity, FLOP + 1 or 0, then class and chip-ms by turns)."""
+_Packed: TypeAlias = "tuple[tuple[bytes, int, tuple[tuple[int, ...], ...], int], ...]"
+"""Versions: digest, arrival, lines, how many more are opaque.
+
+Lines are (workload, activity, FLOP + 1 or 0, then class and chip-ms by turns).
+"""
 
 _ACTIVITIES = tuple(Activity)
 _NUMBERS = {activity: number for number, activity in enumerate(_ACTIVITIES)}
@@ -59,17 +66,20 @@ class Bookshelf:
         self._words: list[str] = []
         self._word: dict[str, int] = {}
 
-    def add(self, digest: str, received_at_ms: int, period: int, usage: ReadUsage) -> None:
-        """Put the books *usage* of *period* on the shelf: the lines with chip time or FLOP."""
+    def add(self, digest: str, received_at_ms: int, period: int, usage: ReadUsage, sealed: Sealed = NOTHING) -> None:
+        """Put the books *usage* of *period* on the shelf: the lines with chip time or FLOP, open or *sealed*."""
         column = self._sites.get(usage.author)
         if column is None:
             column = self._sites[usage.author] = self._columns.new()
         known, number = self._word, self._number
         lines: list[tuple[int, ...]] = []
-        for line in usage.lines:
+        hidden = _with_sealed_flop(sealed)
+        for place, line in enumerate(usage.lines):
             flop, chips, workload = line.flop, line.chips, line.workload
             if not flop and not sum([ms for _, ms in chips]):
-                continue
+                if place not in hidden:
+                    continue
+                flop = None  # a method that says 0 beside one that is sealed says nothing
             first = known[workload] if workload in known else number(workload)
             name, ms = chips[0]
             packed: tuple[int, ...] = (
@@ -82,7 +92,7 @@ class Bookshelf:
             if packed[3] < 0 or len(chips) > 1:
                 packed = (*packed[:3], *[item for name, ms in chips for item in (number(name), ms)])
             lines.append(packed)
-        version = (bytes.fromhex(digest), received_at_ms, tuple(lines))
+        version = (bytes.fromhex(digest), received_at_ms, tuple(lines), len(sealed.opaque))
         column.put(period, (*(column.get(period) or ()), version))
 
     def get(self, key: tuple[str, int], default: tuple[Books, ...] = ()) -> list[Books] | tuple[Books, ...]:
@@ -91,12 +101,15 @@ class Bookshelf:
         versions = None if column is None else column.get(key[1])
         if versions is None:
             return default
-        return [Books(digest.hex(), at_ms, tuple(map(self._work, lines))) for digest, at_ms, lines in versions]
+        return [
+            Books(digest.hex(), at_ms, tuple(map(self._work, lines)), opaque)
+            for digest, at_ms, lines, opaque in versions
+        ]
 
     def arrivals(self, site: str, period: int) -> list[int]:
         """Return when each version of the books of *site* for *period* arrived."""
         column = self._sites.get(site)
-        return [] if column is None else [at_ms for _, at_ms, _ in column.get(period) or ()]
+        return [] if column is None else [version[1] for version in column.get(period) or ()]
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """Yield every (site, period) for which there are books."""
@@ -127,3 +140,14 @@ class Bookshelf:
         workload, kind, flop, *times = line
         chips = tuple((self._words[name], ms) for name, ms in zip(times[::2], times[1::2], strict=True))
         return Work(self._words[workload], _ACTIVITIES[kind], chips, flop - 1 if flop else None)
+
+
+_FLOP = frozenset({"flop_hardware", "flop_model"})
+
+
+def _with_sealed_flop(sealed: Sealed) -> frozenset[int]:
+    """Return which of the lines that can be read, by their place among these, have FLOP that are sealed."""
+    if not sealed:
+        return frozenset()
+    numbers = [number for number, members in sealed.figures.items() if members & _FLOP and number not in sealed.opaque]
+    return frozenset(number - sum(opaque < number for opaque in sealed.opaque) for number in numbers)

@@ -37,6 +37,7 @@ from brakeline.treaty.reconcile.braking import (
     binding_period,
     by_class,
     exceeding,
+    hidden,
     in_scope,
     known_flop,
     noticed_at,
@@ -118,6 +119,7 @@ class Booked(NamedTuple):
         flop: in scope; between what is stated and, for lines that state none, chip time x peak.
         leaked: of it, beyond what the order leaves.
         logs: how many of the logs read have books of the period.
+        sealed: lines that keep from view whether the order was kept; opaque ones are in no other figure here.
     """
 
     period: int
@@ -125,6 +127,7 @@ class Booked(NamedTuple):
     flop: Range
     leaked: Range
     logs: int
+    sealed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class SiteReport:
         kept_until: the last period up to which, without a gap, f + 1 logs hold books that keep to the order; None
             where there is none. With the heartbeats after it this is the proof of having stopped.
         leaked: FLOP.
-        bound: None while the site has not said when it ceased.
+        bound: None while the site has not said when it ceased, or where its books of that time have opaque lines.
         periods: the books, by period, from LOOK_BACK periods before quorum on.
         findings: digests of the findings about the site that rest on this order.
     """
@@ -346,9 +349,10 @@ class _Author:
             held = sum(1 for facts in self._logs.parts if facts.books.arrivals(site, period))
             if any(True for _ in exceeding(self._logs, self._order, site, period)):
                 return Kept.BROKEN, kept_until
-            if held >= self._logs.enough and not gap:
+            shut = bool(hidden(self._logs, self._order, site, period))
+            if held >= self._logs.enough and not gap and not shut:
                 kept_until = period
-            elif held < self._logs.enough:
+            elif held < self._logs.enough or shut:
                 due = self._grid.end_of(period).after(self._document.deadlines.report_ms)
                 gap = True
                 if due.value < self._as_of_ms:
@@ -379,6 +383,7 @@ class _Author:
                 flop=flop,
                 leaked=self._leaked(books, scope, flop, partial) if leaks else Range(0, 0),
                 logs=sum(1 for facts in self._logs.parts if facts.books.arrivals(site, period)),
+                sealed=sum(hidden(self._logs, self._order, site, period).values()),
             )
 
     def _leaked(self, books: Books, scope: Sequence[Work], flop: Range, partial: bool) -> Range:
@@ -389,15 +394,19 @@ class _Author:
         beyond = _part(sum(ms * self._peaks.get(name, 0) for name, ms in excess.items()), weight) if weight else None
         if beyond is None:  # nothing with a peak: all of it, where anything exceeds
             beyond = Fraction(1 if excess or part == 0 else 0)
-        least = 0 if partial else int(flop.at_least * beyond)
+        unsure = bool(books.opaque) and part != 0  # the ceiling is a share of chip time that is not all known
+        least = 0 if partial or unsure else int(flop.at_least * beyond)
         return Range(least, -int(-flop.at_most * beyond // 1))
 
     def _bound(self, site: str, quorum: int, said: Acknowledgement, workloads: Sequence[Stopped]) -> Bound | None:
+        """Return the bound; None where lines of the books that it is reckoned from are opaque."""
         ceased = max([said.stopped_at.value, *(item.ceased_at for item in workloads if item.ceased_at is not None)])
         period = self._grid.period_of(InstantMs(quorum))
         near = range(max(0, period - LOOK_BACK), period + 1)
-        capacities = [self._weight(b.work) for at in near for b in self._logs.counted(site, at).values()]
-        capacity = max(capacities, default=0)
+        reckoned = [books for at in near for books in self._logs.counted(site, at).values()]
+        if any(books.opaque for books in reckoned):
+            return None
+        capacity = max((self._weight(books.work) for books in reckoned), default=0)
         utilisation = min(Fraction(1), max(self._utilisations(site, period), default=Fraction(1)))
         time_ms = max(0, ceased - quorum)
         length = self._grid.period.value

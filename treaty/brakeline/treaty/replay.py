@@ -483,7 +483,7 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
     if usage is not None:
         period = document.grid.index_from(usage.start, usage.end)
         if period is not None:  # the grid was checked at admission
-            facts.books.add(statement.digest, received_at_ms, period, usage)
+            facts.books.add(statement.digest, received_at_ms, period, usage, statement.sealed)
         return
     match statement.predicate:
         case Enrolment(action="begin" | "replace") as said:

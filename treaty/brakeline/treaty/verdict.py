@@ -18,6 +18,7 @@ for the part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from brakeline.treaty.docket import Item, docket
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.quantities import InstantMs
-from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, unacknowledged
+from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, sealed_from_breaches, unacknowledged
 from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import disclosures_due, undisclosed
@@ -99,6 +100,7 @@ def verdict(
     found = {finding.digest: finding for finding in _logged(succession, parts)}
     reported: list[Reported] = []
     undecided: list[Open] = []
+    unknown = _unverifiable(parts)
     for reign in succession.reigns:
         logs = _under(reign.document, parts)
         reported.append(mine := reported_by(logs, as_of_ms, reign))
@@ -107,6 +109,7 @@ def verdict(
             found.update((finding.digest, finding) for finding in rule if finding.period in reign)
         found.update((item.digest, item) for item in unacknowledged(logs, as_of_ms, reign))
         undecided += _undecided(logs, mine, as_of_ms, reign)
+        unknown += sealed_from_breaches(logs, reign)
     due = together(reported)
     now = succession.last(document.grid.period_of(InstantMs(max(as_of_ms, 0))))
     logs = _under(now, parts)
@@ -123,7 +126,7 @@ def verdict(
     listed = docket(logs, {finding.digest: finding for finding in findings}, as_of_ms)
     concluded = {digest: item for facts in logs.parts for digest, item in facts.concluded.items()}
     opened = tuple(sorted((item for digest, item in concluded.items() if digest not in found), key=_rank))
-    return Verdict(findings, gaps, _levels(logs, (*findings, *opened), due), listed, opened)
+    return Verdict(findings, gaps, _levels(logs, (*findings, *opened), due, unknown), listed, opened)
 
 
 def succession_of(document: TreatyDocument, parts: Sequence[Facts]) -> Succession:
@@ -309,26 +312,28 @@ def _shut(logs: Logs, as_of_ms: int) -> Iterator[Open]:
         )
 
 
-def _unverifiable(logs: Logs) -> Mapping[Unverifiable, int]:
-    """Return what rules could not judge, by the log that shows most of each."""
-    most: dict[Unverifiable, int] = {}
-    for facts in logs.parts:
+def _unverifiable(parts: Sequence[Facts]) -> Counter[Unverifiable]:
+    """Return what log rules could not judge, by the log that shows most of each."""
+    most: Counter[Unverifiable] = Counter()
+    for facts in parts:
         for key, number in facts.unverifiable.items():
-            most[key] = max(most.get(key, 0), number)
+            most[key] = max(most[key], number)
     return most
 
 
 _NOT_DUE = "nothing due yet"
 
 
-def _levels(logs: Logs, findings: Sequence[Finding], due: Reported) -> tuple[Level, ...]:
+def _levels(
+    logs: Logs, findings: Sequence[Finding], due: Reported, unverifiable: Mapping[Unverifiable, int]
+) -> tuple[Level, ...]:
     if not logs.parts:
         nothing = "No log could be read, so nothing can be said."
         return tuple(Level(name, "not judged", nothing) for name in ("run-correct", "run-complete", "fleet-complete"))
     content = [item for item in findings if item.rule not in _COMPLETENESS and item.rule != _CONDUCT]
     gaps = [item for item in findings if item.rule in _COMPLETENESS and item.rule != "late"]
     metered = {site for facts in logs.parts for site in facts.metered}
-    unknown = sum(_unverifiable(logs).values())
+    unknown = sum(unverifiable.values())
     correct = Level(
         "run-correct",
         "contradicted" if content else "not contradicted",

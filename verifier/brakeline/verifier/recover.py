@@ -122,6 +122,7 @@ def recover(directory: Path, config: Config, terms: Terms, *, now_ms: int, never
         check_forgotten(checkpoints)
         versions = signed_by(terms, _newest_ms(store), now_ms)
         memories = ask(directory, config, Succession(versions[0], versions[1:]).verifiers(), own)
+        needed = 0
         for document in versions:
             needed = memories_needed(document) if never_restored else len(document.verifiers)
             _check_enough(memories, document, needed)

@@ -18,7 +18,7 @@ from brakeline.audit.replay import largest, read_sources, weigh
 from brakeline.audit.report import AuditReport, Exit, FindingReport, LogState, Problem
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.document import TreatyDocument
-from brakeline.treaty.order_report import Kept, OrderReport, report
+from brakeline.treaty.order_report import Kept, OrderReport, SiteReport, report
 
 SHORTEST = 8
 """Hex digits by which an order may be named, if they are one order's only."""
@@ -144,6 +144,14 @@ def _open(order: OrderReport) -> Iterator[Problem]:
             "whether sites stopped cannot be told yet: books of periods that the order binds are not in enough logs",
             found=_some(unknown),
         )
+    shut = [site.site for site in order.sites if _sealed(site, order)]
+    if shut:
+        yield Problem(
+            "books-sealed",
+            "whether sites stopped cannot be told from books with sealed lines",
+            found=_some(shut),
+            fix="ask the sites, or the verifiers that hold them, for the disclosures: what is opened says it",
+        )
     beyond = [site.site for site in order.sites if site.within_bound is False]
     if beyond:
         yield Problem(
@@ -152,6 +160,12 @@ def _open(order: OrderReport) -> Iterator[Problem]:
             found=_some(beyond),
             fix="ask them: the instants, the books or the utilisation before are not as stated",
         )
+
+
+def _sealed(site: SiteReport, order: OrderReport) -> bool:
+    """Say whether lines of the books keep from view whether *site* kept the order while it bound."""
+    first = order.binding
+    return first is not None and any(item.sealed and first <= item.period < order.until for item in site.periods)
 
 
 def _some(names: Sequence[str]) -> str:

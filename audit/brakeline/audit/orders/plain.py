@@ -72,7 +72,8 @@ def _workload(item: Stopped) -> JsonObject:
 
 def _period(item: Booked) -> JsonObject:
     flop, leaked = _range(item.flop), _range(item.leaked)
-    return {"period": item.period, "used": _ratio(item.used), "flop": flop, "leaked_flop": leaked, "logs": item.logs}
+    value: JsonObject = {"period": item.period, "used": _ratio(item.used), "flop": flop, "leaked_flop": leaked}
+    return value | {"logs": item.logs} | ({"sealed": item.sealed} if item.sealed else {})
 
 
 def _bound(bound: Bound) -> JsonObject:

@@ -11,6 +11,9 @@ period (slow: and class).
 Cannot see: compute that was not booked, or booked under an activity out of scope (energy evidence is for that); FLOP
 beyond what the booked chip time could do (``peak-exceeded``); what was booked and then corrected away, which the docket
 keeps and evidence has to contradict. Exercises never bind.
+Sealed: books with an opaque line are not judged under a slow order, whose ceiling is a share of all chip time; under a
+pause the lines that can be read are. Every opaque line may be in scope, and is counted as unverifiable
+(``line-sealed``); so are, under a pause, lines in scope without chip time whose FLOP are sealed (``flop-sealed``).
 Figures: ``binding_period`` (the first), ``chip_ms``, ``flop`` (the largest over the versions of the books; unknown FLOP
 count as none); of a slow order ``class``, and ``chip_ms``, ``ceiling_chip_ms`` of the version that is furthest above.
 
@@ -23,6 +26,7 @@ Source of both: docs/spec/orders.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -33,26 +37,44 @@ from brakeline.treaty.names import lab_of
 from brakeline.treaty.orders import covers, in_force, names_site, share
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.logs import Logs, Timing
-from brakeline.treaty.rules.board import make, tally
+from brakeline.treaty.rules.board import Unverifiable, make, tally
 from brakeline.treaty.statements import Order
 from brakeline.treaty.succession import Reign
+
+RULE = "brake-breach"
 
 
 def breaches(logs: Logs) -> Iterator[Finding]:
     """Yield the findings of ``brake-breach``."""
-    terms = logs.document.rule("brake-breach")
+    terms = logs.document.rule(RULE)
     if terms is None:
         return
+    for digest, order, first, site, period in _bound(logs):
+        for cited, figures in exceeding(logs, order, site, period):
+            figures = {"binding_period": first, **figures}
+            yield make(terms, site, period=period, statements=[digest, *cited], figures=figures)
+
+
+def sealed_from_breaches(logs: Logs, reign: Reign) -> Counter[Unverifiable]:
+    """Return what ``brake-breach`` could not judge in *reign*, because it is sealed: how many lines, once an order."""
+    found: Counter[Unverifiable] = Counter()
+    if logs.document.rule(RULE) is not None:
+        for _, order, _, site, period in _bound(logs):
+            if period in reign:
+                for why, lines in hidden(logs, order, site, period).items():
+                    found[Unverifiable(RULE, site, why)] += lines
+    return found
+
+
+def _bound(logs: Logs) -> Iterator[tuple[str, Order, int, str, int]]:
+    """Yield every order, from when it binds, and each (site, period) that it binds for which there are books."""
     for digest, order in logs.orders.items():
         first = binding_period(logs, digest)
         if order.kind == "resume" or order.exercise or first is None:
             continue
         for site, period in _booked(logs, order, first):
-            if digest not in in_force(logs.orders, period):
-                continue
-            for cited, figures in exceeding(logs, order, site, period):
-                figures = {"binding_period": first, **figures}
-                yield make(terms, site, period=period, statements=[digest, *cited], figures=figures)
+            if digest in in_force(logs.orders, period):
+                yield digest, order, first, site, period
 
 
 def binding_period(logs: Logs, digest: str) -> int | None:
@@ -83,7 +105,8 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
     """Yield what the books of *site* in *period* show beyond what *order* leaves; nothing where it was kept."""
     none: Mapping[str, set[str]] = {}
     above = passed_before(logs, site, period) if order.scope.above is not None else none
-    scope = {name: in_scope(books, order, above) for name, books in logs.counted(site, period).items()}
+    counted = logs.counted(site, period)
+    scope = {name: [work for work in in_scope(books, order, above) if _shown(work)] for name, books in counted.items()}
     if order.kind == "pause":
         active = {name: done for name, done in scope.items() if done}
         if active:
@@ -92,7 +115,9 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
         return
     part = share(order)
     over: dict[str, list[tuple[int, int, str]]] = {}
-    for name, books in logs.counted(site, period).items():
+    for name, books in counted.items():
+        if books.opaque:
+            continue
         used, held = by_class(scope[name]), by_class(books.work)
         for chip_class, chip_ms in used.items():
             ceiling = held[chip_class] * part.numerator // part.denominator
@@ -104,6 +129,23 @@ def exceeding(logs: Logs, order: Order, site: str, period: int) -> Iterator[Exce
         flop = max(known_flop(scope[name]) for name in cited)
         times = {"chip_ms": excess + ceiling, "ceiling_chip_ms": ceiling}
         yield Excess(cited, {"class": chip_class, **times, "flop": flop})
+
+
+def hidden(logs: Logs, order: Order, site: str, period: int) -> Counter[str]:
+    """Return how many lines of the books of *site* in *period* keep from view whether *order* was kept, by reason."""
+    none: Mapping[str, set[str]] = {}
+    above = passed_before(logs, site, period) if order.scope.above is not None else none
+    found: Counter[str] = Counter()
+    for books in logs.counted(site, period).values():
+        found["line-sealed"] += books.opaque
+        if order.kind == "pause":
+            found["flop-sealed"] += sum(not _shown(work) for work in in_scope(books, order, above))
+    return +found
+
+
+def _shown(work: Work) -> bool:
+    """Whether a line shows chip time or FLOP; one that does not has FLOP that are sealed (:class:`Work`)."""
+    return bool(work.total_ms or work.flop)
 
 
 def passed_before(logs: Logs, site: str, period: int) -> Mapping[str, set[str]]:
