@@ -21,6 +21,13 @@ booked here and subtracted later; beyond that the books say what was measured, a
 remainders of the division carried from line to line so that the sum is exact to one joule and idle never exceeds its
 watts. They are computed, not measured.
 
+*Counters of the boards* (:class:`Counted`), where ``node.toml`` names a meter of the first class: busy time is theirs,
+shared out among the programs that ran in a slot by their processor time (no counter says for which program a chip
+worked); where none ran it is ``unattributed``. Time that no reading covers is ``unattributed`` too, and makes
+``flop_hardware`` of the programs of that slot unknown. ``flop_hardware`` is work of the tensor cores x dense peak, the
+declared utilisation only where the boards have no such counter. Joules are the boards' own: idle lines take the idle
+watts of their time, the others the rest by chip time; where the total is not known, no joules are stated.
+
 *The table.* One salted row for every chip and slot (:mod:`brakeline.treaty.spotcheck.table`); a process meter cannot
 say which core it was, so chips are filled in the order of their serials. FLOP and joules of a line are shared out over
 its chip time in whole numbers, so that the parts add up to the line. The rows stay in the journal, with their salts, to
@@ -29,16 +36,21 @@ be opened on challenge.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TypeAlias
 
+from brakeline.node.amounts import IDLE as IDLE
+from brakeline.node.amounts import UNATTRIBUTED as UNATTRIBUTED
+from brakeline.node.amounts import Amount, energy, hardware, plus, spread
+from brakeline.node.amounts import ChipBook as ChipBook
+from brakeline.node.amounts import Counted as Counted
+from brakeline.node.amounts import Label as Label
 from brakeline.node.channel import Sample
+from brakeline.node.meters.protocol import commitment
 from brakeline.treaty.oversight import Row, RowPart
-from brakeline.treaty.quantities import ChipMs, Flop, Joules, Rational, Tokens
+from brakeline.treaty.quantities import ChipMs, Flop, Joules, Tokens
 from brakeline.treaty.spotcheck.table import encode_row, row_salt, slot_edges, table_of
 from brakeline.treaty.statements import Activity, ChipTime, MeterRef, Table, UsageLine
 from brakeline.treaty.strictjson import JsonObject, canonical
@@ -47,9 +59,6 @@ METER = "process-tree"
 RESOLUTION_MS = 250
 """How much chip time may be booked ahead of its measurement: one sampling interval and a few kernel ticks."""
 
-Label: TypeAlias = tuple[str, Activity]
-IDLE: Label = ("idle", Activity.IDLE)
-UNATTRIBUTED: Label = ("unattributed", Activity.UNATTRIBUTED)
 _ORDER = tuple(Activity)
 
 
@@ -81,24 +90,6 @@ class SessionSamples:
 
 
 @dataclass(frozen=True, slots=True)
-class ChipBook:
-    """The chips of one class a site holds, and the treaty's figures for it.
-
-    Attributes:
-        serials: one per chip.
-        peak_flop_per_s: dense peak of one chip.
-        utilisation: measured share of the peak while busy, None when it is not known.
-    """
-
-    chip_class: str
-    serials: tuple[str, ...]
-    peak_flop_per_s: int
-    board_watts: int
-    idle_watts: int
-    utilisation: Rational | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Books:
     """What a usage statement carries, the rows behind its table, and the new state of each session."""
 
@@ -106,23 +97,6 @@ class Books:
     table: Table
     rows: tuple[bytes, ...]
     booked: tuple[BookedSoFar, ...]
-
-
-@dataclass(slots=True)
-class _Amount:
-    """Of one label: chip-ms by slot of the metered class, FLOP and tokens where a program reported them."""
-
-    busy: list[int]
-    flop: int | None = None
-    tokens: int | None = None
-    unknown: bool = False
-    """Whether a program computed and could not say how much: then what others said is not all of it."""
-
-    def add(self, other: _Amount) -> None:
-        self.unknown |= other.unknown
-        self.busy = [a + b for a, b in zip(self.busy, other.busy, strict=True)]
-        self.flop = _plus(self.flop, other.flop)
-        self.tokens = _plus(self.tokens, other.tokens)
 
 
 def book(
@@ -134,6 +108,7 @@ def book(
     secret: bytes,
     slots: int = 4,
     line_count: int = 8,
+    counted: Counted | None = None,
 ) -> Books:
     """Return the books of [*start*, *end*) (Unix ms) of a site.
 
@@ -145,13 +120,17 @@ def book(
         secret: 32 bytes from a secure source, new for every table: what its rows are salted from.
         slots: into how many slots the period is cut for the table.
         line_count: how many lines the treaty allows, at least 2; small workloads are merged to stay within it.
+        counted: what the boards of the first class say, None where no meter of theirs is set.
     """
     edges = slot_edges(start, end, slots)
-    day = _Day(edges, chips[0])
+    day = _Day(edges, chips[0], counted)
     booked = tuple(day.place(session) for session in sessions)
     day.fill(tuple(s.blind for s in sessions if s.blind is not None))
     amounts = _merged(day.amounts, line_count if len(chips) == 1 else line_count - 1)
-    lines = tuple(_lines(edges, chips, amounts, raw_digest(sessions, start, end)))
+    name = METER if counted is None else f"{METER}/{counted.meter}"
+    lines_read = () if counted is None else counted.lines
+    meter = MeterRef(name=name, digest=commitment(raw_lines(sessions, start, end, lines_read)))
+    lines = tuple(_lines(edges, chips, amounts, counted, meter))
     rows = tuple(_rows(edges, chips, amounts, lines, secret))
     return Books(lines, table_of(rows), rows, booked)
 
@@ -193,9 +172,13 @@ def since(session: SessionSamples, start: int) -> SessionSamples:
     return replace(session, booked=BookedSoFar(session.booked.session, *before))
 
 
-def raw_digest(sessions: tuple[SessionSamples, ...], start: int, end: int) -> str:
-    """Return the SHA-256 (hex) over the raw counters within a period, one canonical JSON line each."""
-    digest = hashlib.sha256()
+def raw_lines(
+    sessions: Iterable[SessionSamples], start: int, end: int, boards: Iterable[bytes] = ()
+) -> Iterator[bytes]:
+    """Yield the raw counters within a period that a line commits to: samples of programs, then *boards*, readings.
+
+    One canonical JSON line each, with its newline; the SHA-256 over all of them is ``meter.digest``.
+    """
     for session in sessions:
         for s in session.samples:
             if start <= s.at < end:
@@ -203,16 +186,16 @@ def raw_digest(sessions: tuple[SessionSamples, ...], start: int, end: int) -> st
                 fields |= {"flop": str(s.flop or 0), "steps": s.steps or 0, "tokens": str(s.tokens or 0)}
                 fields |= {"flop": "unknown"} if s.steps and s.flop is None else {}
                 fields |= {} if s.recomputed is None else {"recomputed": str(s.recomputed)}
-                digest.update(canonical(fields) + b"\n")
-    return digest.hexdigest()
+                yield canonical(fields) + b"\n"
+    yield from boards
 
 
 class _Day:
     """A period being filled, slot by slot, with what sessions used of the metered class."""
 
-    def __init__(self, edges: list[int], chips: ChipBook) -> None:
-        self.edges, self.chips = edges, chips
-        self.amounts: dict[Label, _Amount] = {}
+    def __init__(self, edges: list[int], chips: ChipBook, counted: Counted | None) -> None:
+        self.edges, self.chips, self.counted = edges, chips, counted
+        self.amounts: dict[Label, Amount] = {}
         self.room = [len(chips.serials) * (b - a) for a, b in pairwise(edges)]
 
     def place(self, session: SessionSamples) -> BookedSoFar:
@@ -241,19 +224,26 @@ class _Day:
         slot = bisect_left(self.edges, instant) - 1
         flop, tokens = max(so_far.flop, now[1]), max(so_far.tokens, now[2])
         used = now[0] - so_far.busy_ms
+        amount = self._amount(label)
         peak = self.chips.peak_flop_per_s
         need = -(-(flop - so_far.flop) * 1000 // peak) if peak else 0
-        placed = min(max(0, used, min(need, used + RESOLUTION_MS)), self.room[slot])
-        self.room[slot] -= placed
-        amount = self._amount(label)
-        amount.busy[slot] += placed
+        if self.counted is not None:  # the boards say how long; processor time only says whose it was
+            placed = max(0, used)
+            amount.weight[slot] += placed
+        else:
+            placed = min(max(0, used, min(need, used + RESOLUTION_MS)), self.room[slot])
+            self.room[slot] -= placed
+            amount.busy[slot] += placed
         if reported:
-            amount.flop = _plus(amount.flop, flop - so_far.flop)
-            amount.tokens = _plus(amount.tokens, tokens - so_far.tokens)
+            amount.flop = plus(amount.flop, flop - so_far.flop)
+            amount.tokens = plus(amount.tokens, tokens - so_far.tokens)
         return BookedSoFar(so_far.session, so_far.busy_ms + placed, flop, tokens)
 
     def fill(self, blind: tuple[tuple[int, int], ...]) -> None:
-        """Book what is left: unattributed where a meter was lost, idle elsewhere."""
+        """Book what is left: unattributed where a meter was lost, idle elsewhere; what boards counted before that."""
+        if self.counted is not None:
+            spread(self.amounts, self.counted, self.room)
+            blind = ()  # the boards were read: what a lost program used is in their busy time
         for slot, (a, b) in enumerate(zip(self.edges, self.edges[1:], strict=False)):
             dark = sum(max(0, min(b, until) - max(a, since)) for since, until in blind)
             lost = min(self.room[slot], dark * len(self.chips.serials))
@@ -264,11 +254,11 @@ class _Day:
             self.room[slot] = 0
         self.amounts = {k: v for k, v in self.amounts.items() if sum(v.busy) or v.flop or v.tokens}
 
-    def _amount(self, label: Label) -> _Amount:
-        return self.amounts.setdefault(label, _Amount([0] * len(self.room)))
+    def _amount(self, label: Label) -> Amount:
+        return self.amounts.setdefault(label, Amount.nothing(len(self.room)))
 
 
-def _merged(amounts: dict[Label, _Amount], line_count: int) -> dict[Label, _Amount]:
+def _merged(amounts: dict[Label, Amount], line_count: int) -> dict[Label, Amount]:
     """Return at most *line_count* labels: the smallest merged by activity, then, if need be, into unattributed."""
     most = max(2, line_count)
     by_activity = _fold(amounts, most, lambda label: ("small", label[1]))
@@ -276,7 +266,7 @@ def _merged(amounts: dict[Label, _Amount], line_count: int) -> dict[Label, _Amou
     return dict(sorted(merged.items(), key=lambda item: (_ORDER.index(item[0][1]), item[0][0])))
 
 
-def _fold(amounts: dict[Label, _Amount], most: int, into: Callable[[Label], Label]) -> dict[Label, _Amount]:
+def _fold(amounts: dict[Label, Amount], most: int, into: Callable[[Label], Label]) -> dict[Label, Amount]:
     """Merge the smallest labels *into* others until there are at most *most*, or nothing is left to merge."""
     merged = dict(amounts)
     while len(merged) > most:
@@ -287,14 +277,14 @@ def _fold(amounts: dict[Label, _Amount], most: int, into: Callable[[Label], Labe
         smallest = sorted(candidates, key=lambda label: (sum(merged[label].busy), label))[: len(merged) - most + 1]
         for label in smallest:
             amount = merged.pop(label)
-            merged.setdefault(into(label), _Amount([0] * len(amount.busy))).add(amount)
+            merged.setdefault(into(label), Amount.nothing(len(amount.busy))).add(amount)
     return merged
 
 
 def _rows(
     edges: list[int],
     chips: tuple[ChipBook, ...],
-    amounts: dict[Label, _Amount],
+    amounts: dict[Label, Amount],
     lines: tuple[UsageLine, ...],
     secret: bytes,
 ) -> Iterator[bytes]:
@@ -351,46 +341,40 @@ class _Share:
 
 
 def _lines(
-    edges: list[int], chips: tuple[ChipBook, ...], amounts: dict[Label, _Amount], counters: str
+    edges: list[int],
+    chips: tuple[ChipBook, ...],
+    amounts: dict[Label, Amount],
+    counted: Counted | None,
+    meter: MeterRef,
 ) -> list[UsageLine]:
     span = edges[-1] - edges[0]
     lines: list[UsageLine] = []
     others = [
         ChipTime.model_validate({"class": c.chip_class, "value": ChipMs(len(c.serials) * span)}) for c in chips[1:]
     ]
-    millijoules = sum(c.idle_watts * len(c.serials) * span for c in chips[1:])
+    millijoules = energy(amounts, chips[0], counted)
+    if millijoules is not None and others:
+        millijoules[IDLE] = millijoules.get(IDLE, 0) + sum(c.idle_watts * len(c.serials) * span for c in chips[1:])
     carried = 0
     idle_first = sorted(amounts, key=lambda label: label != IDLE) if IDLE in amounts or not others else [IDLE, *amounts]
     for label in idle_first:
-        amount = amounts.get(label, _Amount([0]))
-        ms = sum(amount.busy)
+        amount = amounts.get(label, Amount.nothing(1))
+        joules = None
+        if millijoules is not None:
+            whole = millijoules.get(label, 0) + carried
+            joules, carried = Joules(whole // 1000), whole % 1000
+        own = [ChipTime.model_validate({"class": chips[0].chip_class, "value": ChipMs(sum(amount.busy))})]
         at_rest = label[1] in (Activity.IDLE, Activity.UNATTRIBUTED)
-        energy = ms * (chips[0].idle_watts if at_rest else chips[0].board_watts)
-        energy += (millijoules if label == IDLE else 0) + carried
-        carried = energy % 1000
-        own = [ChipTime.model_validate({"class": chips[0].chip_class, "value": ChipMs(ms)})]
         lines.append(
             UsageLine(
                 workload=label[0],
                 activity=label[1],
                 chip_ms=tuple([*own, *others] if label == IDLE else own),
-                flop_hardware=None if at_rest else _hardware(chips[0], ms),
+                flop_hardware=hardware(label, amount, chips[0], counted),
                 flop_model=None if amount.flop is None or amount.unknown else Flop(amount.flop),
                 tokens=None if amount.tokens is None else Tokens(amount.tokens),
-                joules=Joules(energy // 1000),
-                meter=None if at_rest else MeterRef(name=METER, digest=counters),
+                joules=joules,
+                meter=None if at_rest and counted is None else meter,
             )
         )
     return sorted(lines, key=lambda line: (_ORDER.index(line.activity), line.workload))
-
-
-def _hardware(chips: ChipBook, ms: int) -> Flop | None:
-    """Return chip time x dense peak x utilisation, rounded down; None when no utilisation was measured."""
-    if chips.utilisation is None:
-        return None
-    u = chips.utilisation
-    return Flop(ms * chips.peak_flop_per_s * u.numerator // (1000 * u.denominator))
-
-
-def _plus(a: int | None, b: int | None) -> int | None:
-    return None if a is None and b is None else (a or 0) + (b or 0)

@@ -29,6 +29,15 @@
     slots = 4                            # into how many slots a period is cut for the chip x slot table
     settle_ms = 3000                     # how long to wait for meters that are away before a period is booked
 
+    [accelerators]                       # counters of the boards of the first class; leave out where there are none
+    meter = "dcgm"                       # or "nvml": the boards of this machine
+    sources = ["http://10.0.0.7:9400/metrics"]   # of dcgm: exporters' addresses, or files with their text
+    every_ms = 10000                     # how often they are read
+
+    [raw]                                # raw counters that books committed to, compressed, one file a period
+    keep_days = 400                      # how long; never less than the treaty may still ask for them
+    max_mib = 20480                      # beyond this the oldest go, as far as the treaty lets them
+
     [disclosure]                         # leave out to seal all that the treaty lets a site seal
     seal = ["/predicate/lines/*/joules"] # these only; [] for nothing
 
@@ -90,6 +99,27 @@ class BooksPart(_Part):
 
     slots: Annotated[StrictInt, Field(ge=1, le=96)] = 4
     settle_ms: Annotated[StrictInt, Field(ge=0)] = 3000
+
+
+class AcceleratorsPart(_Part):
+    """``[accelerators]``: which meter reads the boards of the first class, where, and how often (ms)."""
+
+    meter: Literal["nvml", "dcgm"]
+    sources: tuple[StrictStr, ...] = ()
+    every_ms: Annotated[StrictInt, Field(ge=1_000, le=600_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.sources) is not (self.meter == "dcgm"):
+            raise ValueError("sources of a dcgm meter, and of no other")
+        return self
+
+
+class RawPart(_Part):
+    """``[raw]``: for how long raw counters that were committed to are kept, and how much of the disk they may take."""
+
+    keep_days: Annotated[StrictInt, Field(ge=1, le=36_500)] = 400
+    max_mib: Annotated[StrictInt, Field(ge=1)] = 20_480
 
 
 class DisclosurePart(_Part):
@@ -155,6 +185,8 @@ class NodeConfig(_Part):
     tls: TlsPart = TlsPart()
     chips: tuple[ChipsPart, ...] = ()
     books: BooksPart = BooksPart()
+    accelerators: AcceleratorsPart | None = None
+    raw: RawPart = RawPart()
     disclosure: DisclosurePart = DisclosurePart()
     metrics: MetricsPart | None = None
     egress: EgressPart | None = None

@@ -17,6 +17,7 @@ from brakeline.node import config
 from brakeline.node.books import Books
 from brakeline.node.gap import Gap, gaps_of
 from brakeline.node.journal import Journal
+from brakeline.node.raw import RawCounters
 from brakeline.node.setup import JOURNAL, TREATY, load_treaty
 from brakeline.node.site import Holding, Site
 from brakeline.treaty.document import TreatyDocument
@@ -99,7 +100,8 @@ def preview(folder: Path, period: int | None, now_ms: Callable[[], int]) -> Prev
     settings = config.load(folder / config.FILE)
     document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
     with Journal(folder / JOURNAL, read_only=True) as journal:
-        site = Site(settings.site, document, journal, NoSigner(), now_ms, seal=settings.disclosure.seal)
+        raw = RawCounters(folder, settings.raw, settings.accelerators)
+        site = Site(settings.site, document, journal, NoSigner(), now_ms, seal=settings.disclosure.seal, raw=raw)
         if period is None:
             last, first = journal.last_period(), site.first_period()
             period = (first or 0) if last is None else last + 1

@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node import channel, opening, say
+from brakeline.node.accelerators import Accelerators
 from brakeline.node.brake import Brake, Seen
 from brakeline.node.config import NodeConfig
 from brakeline.node.deadlines import Alarm, due
@@ -23,6 +24,7 @@ from brakeline.node.journal import Delivery, JournalError
 from brakeline.node.lines import RENEW_S, Lines
 from brakeline.node.ops import carry
 from brakeline.node.ops.metrics import REFRESH_S, Metrics, MetricsServer, Moment
+from brakeline.node.raw import COUNTERS
 from brakeline.node.silence import Silence
 from brakeline.node.site import Site
 from brakeline.node.tls import TlsFiles
@@ -69,6 +71,9 @@ class Node:
         self._moved = asyncio.Event()
         self._brake_moved = asyncio.Event()
         self._alarm = Alarm()
+        self._boards: Accelerators | None = None
+        if config.accelerators is not None:
+            self._boards = Accelerators(config.accelerators, folder / COUNTERS, now_ms)
         self._signing = asyncio.Event()
         if site.held:
             _log.warning("site-held", why=site.held, last=site.journal.head()[0] - 1)
@@ -95,6 +100,8 @@ class Node:
             async with asyncio.TaskGroup() as group:
                 work = (self._book(), self._press(), self._say(), self.lines.run(), self._measure())
                 tasks = [group.create_task(item) for item in work]
+                if self._boards is not None:
+                    tasks.append(group.create_task(self._boards.run()))
                 ready()
                 await stop.wait()
                 server.close()
@@ -199,6 +206,8 @@ class Node:
             period = first if last is None else max(first, last + 1)
             await self._sleep_until(grid.end_of(period))
             await self._settle(grid.end_of(period).value)
+            if self._boards is not None:
+                await self._boards.beyond(grid.end_of(period).value)
             self._site.book_period(
                 period,
                 serials=self._config.serials(self._folder),

@@ -18,6 +18,7 @@ from brakeline.node.keys import enrolment
 from brakeline.node.keys.guard import FRESH, Guard, LastSigned
 from brakeline.node.keys.position import AWAITING, doubt
 from brakeline.node.keys.store import open_store
+from brakeline.node.raw import RawCounters
 from brakeline.node.site import Position, Site, default_serials
 from brakeline.treaty.admission import check_treaty_statement
 from brakeline.treaty.envelope import Envelope
@@ -125,7 +126,8 @@ def make_node(
     guard = None if plan.guard is None else Guard(plan.guard)
     if guard is not None:
         guard.begin(plan.site, vkey.keyid)
-    site = Site(plan.site, document, Journal(folder / JOURNAL), signer, now_ms, guard)
+    raw = RawCounters(folder, config.RawPart())
+    site = Site(plan.site, document, Journal(folder / JOURNAL), signer, now_ms, guard, raw=raw)
     period = plan.effective_period
     if period is None:
         period = max(document.effective_period, document.grid.first_from(InstantMs(now_ms())))
@@ -181,7 +183,8 @@ def open_site(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int])
         keyid = VKey(settings.site, TYPE_STATEMENT, signer.public_key).keyid
         held = doubt(journal, guard, keyid, always=settings.guard is not None and settings.guard.ask == "always")
         seal = settings.disclosure.seal
-        return settings, Site(settings.site, document, journal, signer, now_ms, guard, held, seal)
+        raw = RawCounters(folder, settings.raw, settings.accelerators)
+        return settings, Site(settings.site, document, journal, signer, now_ms, guard, held, seal, raw)
     except BaseException:
         journal.close()
         raise

@@ -20,10 +20,11 @@ from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.node.books import BookedSoFar, Books, ChipBook, book, since
+from brakeline.node.books import BookedSoFar, Books, ChipBook, Counted, book, raw_lines, since
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
 from brakeline.node.journal_records import Owed
 from brakeline.node.keys.guard import Guard, LastSigned
+from brakeline.node.raw import RawCounters
 from brakeline.treaty.admission import Admitted, admit
 from brakeline.treaty.disclosure import disclosure_of
 from brakeline.treaty.document import TreatyDocument
@@ -33,7 +34,7 @@ from brakeline.treaty.quantities import InstantMs, Rational
 from brakeline.treaty.register import Register
 from brakeline.treaty.seal import SALT_BYTES
 from brakeline.treaty.sealing import seal_payload
-from brakeline.treaty.spotcheck.table import SECRET_BYTES
+from brakeline.treaty.spotcheck.table import SECRET_BYTES, slot_edges
 from brakeline.treaty.statements import (
     AuthoredPredicate,
     Inventory,
@@ -85,12 +86,15 @@ class Site:
         guard: Guard | None = None,
         held: str = "",
         seal: Collection[str] | None = None,
+        raw: RawCounters | None = None,
     ) -> None:
         """Take up the chain where the journal left it; signs again what was reserved but not signed before a crash.
 
         *guard*: consents to every signature. *held*: why nothing may be signed for now, empty where all is well.
         *seal*: patterns of what is sealed, None for all that the treaty lets a site seal (SiteError ``site-seal``).
+        *raw*: keeps the raw counters that books commit to, and knows the boards'; None: the journal forgets no sample.
         """
+        self._raw = raw
         self.seal = frozenset(document.sealing.fields if seal is None else seal)
         _check_seal(self.seal, document)
         self.name, self.journal = name, journal
@@ -324,14 +328,16 @@ class Site:
             sessions = [replace(item, booked=carried.get(item.booked.session, item.booked)) for item in sessions]
         if period == self.first_period():
             sessions = [since(session, start.value) for session in sessions]
+        slots = self.table_slots(period, slots)
         books = book(
             start.value,
             end.value,
             tuple(sessions),
             self.chip_books(holding.inventory, serials or {}, utilisation or {}, period),
             secret=os.urandom(SECRET_BYTES),
-            slots=self.table_slots(period, slots),
+            slots=slots,
             line_count=self.governing(period).limits.line_count,
+            counted=self._counted(period, holding, slots),
         )
         return holding, books
 
@@ -363,12 +369,30 @@ class Site:
                 lines=books.lines,
             )
 
+        if not replaces:
+            self._keep_raw(period)
         claim = Claim(period=period, rows=books.rows, booked=books.booked, replaces=replaces, own=own)
         made = self.sign_and_spool(build, claim=claim)
         if replaces:
             self._settle()
-        self.journal.prune(grid.start_of(period).value)
+        if self._raw is not None:
+            self._raw.booked(self.document, grid.start_of(period).value, self._now_ms())
+            self.journal.prune(grid.start_of(period).value)
         return made
+
+    def _counted(self, period: int, holding: Holding, slots: int) -> Counted | None:
+        """Return what the boards of the first class say of *period*, None where no meter of theirs is set."""
+        start, end = self.document.grid.start_of(period), self.document.grid.end_of(period)
+        if self._raw is None:
+            return None
+        return self._raw.counted(slot_edges(start.value, end.value, slots), holding.inventory.chips[0].count)
+
+    def _keep_raw(self, period: int) -> None:
+        """Keep the raw counters that the books of *period* commit to, before these are signed."""
+        if self._raw is not None:
+            start, end = self.document.grid.start_of(period).value, self.document.grid.end_of(period).value
+            sessions = self.journal.samples_between(start, end)
+            self._raw.keep(period, raw_lines(sessions, start, end, self._raw.lines(start, end)))
 
     def _sealed(self, predicate: AuthoredPredicate, payload: bytes) -> tuple[bytes, bytes]:
         """Return the payload with what this site seals sealed, and the disclosure, empty where nothing is."""

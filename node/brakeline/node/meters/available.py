@@ -85,9 +85,9 @@ def _makers(wanted: Wanted) -> list[tuple[str, Sight, Callable[[], Meter]]]:
         (NvmlMeter.name, NvmlMeter.sight, nvml),
     ]
     if wanted.dcgm:
-        found.append((DcgmMeter.name, DcgmMeter.sight, lambda: DcgmMeter(lambda: _text(wanted.dcgm))))
+        found.append((DcgmMeter.name, DcgmMeter.sight, lambda: DcgmMeter(lambda: text_of(wanted.dcgm))))
     if wanted.sacct:
-        found.append((SlurmMeter.name, SlurmMeter.sight, lambda: SlurmMeter(lambda: _text(wanted.sacct))))
+        found.append((SlurmMeter.name, SlurmMeter.sight, lambda: SlurmMeter(lambda: text_of(wanted.sacct))))
     elif wanted.slurm_hours:
         found.append((SlurmMeter.name, SlurmMeter.sight, lambda: SlurmMeter(lambda: run_sacct(wanted.slurm_hours))))
     return found
@@ -101,7 +101,7 @@ def nvml() -> NvmlMeter:
     return NvmlMeter(PyNvml(), time.monotonic, epoch)
 
 
-def _text(source: str) -> str:
+def text_of(source: str) -> str:
     """Return the text at an http(s) address or in a file (OSError)."""
     if not source.startswith(("http://", "https://")):
         with Path(source).open("rb") as file:

@@ -1,9 +1,8 @@
 """Readings on disk: one canonical line each, appended and synced, and what a period commits to.
 
 A usage line says which meter its figures come from and commits to that meter's raw counters; on challenge the lines
-are shown. So they are kept as they were read, in files that nothing but an operator deletes: one for each meter and UTC
-day, ``<meter>.<day>.jsonl``, the day counted from 1970. A line that a crash cut off is dropped when the file is opened:
-it was never committed to.
+are shown. So they are kept as they were read, in one file for each meter and UTC day, ``<meter>.<day>.jsonl``, the day
+counted from 1970. A line that a crash cut off is dropped when the file is opened: it was never committed to.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brakeline.ledger.export import sync_directory
-from brakeline.node.meters.protocol import Reading, commitment, malformed
+from brakeline.node.meters.protocol import MAX_LINE, Reading, commitment, malformed
 from brakeline.treaty.errors import JsonError
 from brakeline.treaty.strictjson import parse_object
 
-MAX_LINE = 16 * 1024 * 1024
-"""Bytes of one reading: a scheduler's of a hundred thousand jobs."""
 _DAY_MS = 86_400_000
+_AT = re.compile(rb'\{"at":(0|[1-9][0-9]{0,15}),')
+"""How every kept line begins, its members being sorted: what most of it says need not be read to place it."""
 _DAY = re.compile(r"\.(0|[1-9][0-9]*)\.jsonl\Z", re.ASCII)
 
 
@@ -72,6 +71,13 @@ class Kept:
                     if line.endswith(b"\n") and start <= _instant(path, line) < end:
                         yield line
 
+    def forget(self, before: int) -> None:
+        """Delete the files of days that ended before the instant *before* (Unix ms)."""
+        for path in self._folder.glob("*.jsonl"):
+            if _DAY.search(path.name) and (int(path.name.split(".")[-2]) + 1) * _DAY_MS <= before:
+                path.unlink()
+                self._clean.discard(path)
+
     def commitment(self, meter: str, start: int, end: int) -> str:
         """Return what commits to those lines (SHA-256, hex)."""
         return commitment(self.lines(meter, start, end))
@@ -98,6 +104,8 @@ def _drop_torn_tail(path: Path) -> None:
 
 
 def _instant(path: Path, line: bytes) -> int:
+    if (quick := _AT.match(line)) is not None:
+        return int(quick[1])
     try:
         at = parse_object(line.removesuffix(b"\n"), max_bytes=MAX_LINE).get("at")
     except JsonError:

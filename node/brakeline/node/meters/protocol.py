@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from brakeline.ledger.errors import BrakelineError
-from brakeline.treaty.strictjson import JsonObject, canonical
+from brakeline.treaty.errors import JsonError
+from brakeline.treaty.strictjson import JsonObject, canonical, parse_object
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
 
 class MeterError(BrakelineError):
@@ -113,6 +115,49 @@ class Reading:
             counters.append(entry)
         gaps: list[JsonObject] = [{"code": g.code, "of": g.source, "q": g.quantity.value} for g in self.gaps]
         return canonical({"at": self.at_ms, "counters": [*counters], "gaps": [*gaps], "meter": self.meter}) + b"\n"
+
+    @classmethod
+    def of_line(cls, line: bytes) -> Reading:
+        """Return the reading that a kept *line* holds; reasons of gaps are not kept.
+
+        Raises:
+            MeterError: ``meter-malformed``: it is no such line.
+        """
+        try:
+            value = _Line.model_validate(parse_object(line.removesuffix(b"\n"), max_bytes=MAX_LINE))
+        except (JsonError, ValidationError):
+            raise malformed("a kept reading was changed", "a line as it was kept", repr(line[:60])) from None
+        counters = tuple(Counter(c.of, c.q, int(c.v), c.epoch, c.over_ms) for c in value.counters)
+        return cls(value.meter, value.at, counters, tuple(Gap(g.of, g.q, g.code, "") for g in value.gaps))
+
+
+MAX_LINE = 16 * 1024 * 1024
+"""Bytes of one reading: a scheduler's of a hundred thousand jobs."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _KeptCounter(_Part):
+    of: StrictStr
+    q: Quantity
+    v: Annotated[StrictStr, Field(pattern=r"^(0|[1-9][0-9]{0,29})$")]
+    epoch: StrictStr = ""
+    over_ms: StrictInt | None = None
+
+
+class _KeptGap(_Part):
+    code: StrictStr
+    of: StrictStr
+    q: Quantity
+
+
+class _Line(_Part):
+    at: StrictInt
+    counters: tuple[_KeptCounter, ...]
+    gaps: tuple[_KeptGap, ...]
+    meter: StrictStr
 
 
 def commitment(lines: Iterable[bytes]) -> str:

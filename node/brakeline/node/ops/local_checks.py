@@ -10,12 +10,17 @@ from pathlib import Path
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import VKey
+from brakeline.node.boards import boards
 from brakeline.node.config import NodeConfig
+from brakeline.node.gap import gaps_of
 from brakeline.node.journal import Delivery, Journal
 from brakeline.node.keys.position import BEHIND, doubt
+from brakeline.node.meters.kept import Kept
+from brakeline.node.meters.protocol import Reading
 from brakeline.node.ops import certificates
 from brakeline.node.ops.checks import Check, State
 from brakeline.node.ops.metrics import periods_behind
+from brakeline.node.raw import COUNTERS
 from brakeline.node.setup import JOURNAL, KEY, open_guard
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
@@ -122,6 +127,8 @@ def journal(folder: Path, settings: NodeConfig, document: TreatyDocument, key: s
             checks += _enrolled(said, settings, key)
             checks += _position(folder, settings, journal, key)
             checks += _books(journal, document, said, now)
+            checks += _boards(folder, settings, said, now)
+            checks += _methods(journal, document)
             checks += _outbox(journal, document)
             return checks
     except BrakelineError as error:
@@ -177,6 +184,34 @@ def _books(journal: Journal, document: TreatyDocument, said: list[Statement], no
     if behind > 1:
         return [Check("books", State.WARN, f"{behind} periods are over and not booked", "start the node")]
     return [Check("books", State.OK, f"booked up to period {journal.last_period()}")]
+
+
+def _boards(folder: Path, settings: NodeConfig, said: list[Statement], now: int) -> list[Check]:
+    """The boards' counters are read, and tell of as many chips as are declared."""
+    if settings.accelerators is None:
+        return []
+    meter, span = settings.accelerators.meter, 3 * settings.accelerators.every_ms
+    declared = [s.predicate.chips[0] for s in said if isinstance(s.predicate, Inventory)]
+    lines = Kept(folder / COUNTERS).lines(meter, now - span, now + 1) if (folder / COUNTERS).is_dir() else iter(())
+    readings = [Reading.of_line(line) for line in lines]
+    if not readings:
+        found = f"{meter} was not read within {span // 1000} s: that time is unattributed in the books"
+        return [Check("boards", State.WARN, found, "start the node; its log says boards-not-read, and why")]
+    chips = {chip for reading in readings for chip in boards(reading)}
+    gaps = sorted({f"{gap.quantity} ({gap.code})" for gap in readings[-1].gaps})
+    found = f"{meter} tells of {len(chips)} chips" + (f", without {', '.join(gaps)}" if gaps else "")
+    if declared and len(chips) != declared[-1].count:
+        fix = "meter all machines of the site, or correct the inventory; unmetered chips are unattributed in the books"
+        said_ = f"{found}; the inventory declares {declared[-1].count} {declared[-1].chip_class}"
+        return [Check("boards", State.WARN, said_, fix)]
+    return [Check("boards", State.OK, found)]
+
+
+def _methods(journal: Journal, document: TreatyDocument) -> list[Check]:
+    """Both methods of counting agree in the books as they stand."""
+    fix = "compare utilisation, counters and what programs report, before the sum is a finding; docs/meters.md"
+    found = [Check("method-gap", State.WARN, gap.text(), fix) for gap in gaps_of(document, journal)]
+    return found or [Check("method-gap", State.OK, "both methods agree, where both are stated")]
 
 
 def _outbox(journal: Journal, document: TreatyDocument) -> list[Check]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.node import config
+from brakeline.node.gap import Gap, gaps_of
 from brakeline.node.journal import Delivery, Journal
 from brakeline.node.setup import JOURNAL, TREATY, load_treaty
 from brakeline.treaty.document import TreatyDocument
@@ -20,6 +21,7 @@ from brakeline.treaty.strictjson import JsonObject, JsonValue
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 PERIODS = 8
 """How many of the newest books are shown."""
@@ -53,6 +55,7 @@ class Glance:
     outbox: dict[str, dict[Delivery, int]]
     programs: tuple[tuple[str, str, int], ...]
     orders: tuple[tuple[str, str, str, int], ...]
+    gaps: tuple[Gap, ...] = ()
 
     def to_json(self) -> JsonObject:
         """Return the JSON object that ``--format json`` prints."""
@@ -73,6 +76,7 @@ class Glance:
             "outbox": {name: {s.value: count for s, count in by.items()} for name, by in self.outbox.items()},
             "programs": [{"workload": w, "activity": a, "last_at": at} for w, a, at in self.programs],
             "orders": [{"digest": d, "kind": k, "scope": s, "seen_at": at} for d, k, s, at in self.orders],
+            "method_gaps": [gap.to_json() for gap in self.gaps],
         }
 
 
@@ -90,6 +94,7 @@ def look(folder: Path, now_ms: int | None = None) -> Glance:
             {v.name: journal.progress(v.name) for v in document.verifiers},
             tuple((s.workload, s.activity.value, s.last_at) for s in journal.open_sessions()),
             tuple(_order(digest, body, at) for digest, body, at in journal.orders()),
+            tuple(gaps_of(document, journal)),
         )
 
 
@@ -165,4 +170,4 @@ def draw(glance: Glance) -> Group:
         orders.add_column(name)
     for digest, kind, scope, at in glance.orders:
         orders.add_row(f"{digest[:16]}...", kind, scope, str(at))
-    return Group(books, outbox, programs, orders)
+    return Group(books, outbox, programs, orders, *(Text(f"warning: {gap.text()}") for gap in glance.gaps))

@@ -23,6 +23,7 @@ from brakeline.node.gap import open_lines
 from brakeline.node.journal import Journal
 from brakeline.node.meters.protocol import commitment
 from brakeline.node.preview import NoSigner
+from brakeline.node.raw import RawCounters
 from brakeline.node.records.bookings import Base, Terms, books_of, kept_base
 from brakeline.node.records.mapping import Mapping
 from brakeline.node.records.place import KEPT, Chips, House, Placed, Placing, place
@@ -317,7 +318,8 @@ def run_in(
     settings = load(folder / FILE)
     document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
     with Journal(folder / JOURNAL, read_only=True) as journal:
-        site = Site(settings.site, document, journal, NoSigner(), now_ms)
+        raw = RawCounters(folder, settings.raw, settings.accelerators)
+        site = Site(settings.site, document, journal, NoSigner(), now_ms, raw=raw)
         return Importer(site, settings, folder, mapping, now_ms).run(files, sign=False)
 
 
