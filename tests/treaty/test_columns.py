@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from brakeline.treaty.rules import columns
-from brakeline.treaty.rules.columns import GROUP, SPAN, Column, Columns, MemoryArchive
+from brakeline.treaty.rules.columns import GROUP, READ, SPAN, Column, Columns, MemoryArchive
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +27,7 @@ def test_columns_are_dictionaries(steps: list[tuple[str, int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "OPEN", 2)  # of four columns, two at most stay open
         patch.setattr(columns, "GROUP", 2)
+        patch.setattr(columns, "READ", 2)  # and two that were read stay unpacked
         made: Columns = Columns(archive)
         four: list[Column[tuple[int, str]]] = [made.new() for _ in range(4)]
         model: list[dict[int, tuple[int, str]]] = [{} for _ in four]
@@ -53,6 +56,27 @@ def test_a_value_may_be_put_while_its_column_is_read() -> None:
     for period, value in column.since(5):
         column.put(period, value + 1)
     assert [value for _, value in column.since(0)] == [*range(5), *range(6, 3 * SPAN + 1)]
+
+
+def test_what_was_read_and_then_written_is_read_as_it_is_now_and_little_of_it_stays_unpacked() -> None:
+    made = Columns()
+    columns_of = [made.new() for _ in range(3)]
+    for column in columns_of:
+        for period in range(3 * SPAN):
+            column.put(period, period)
+    assert [column.get(1) for column in columns_of] == [1, 1, 1]  # unpacked, to be read
+    columns_of[0].put(1, -1)
+    columns_of[0].put(2 * SPAN, 0)  # packs the first stretch again
+    assert [column.get(1) for column in columns_of] == [-1, 1, 1]
+    copied = pickle.loads(pickle.dumps(columns_of))
+    copied[1].put(1, -2)
+    assert [column.get(1) for column in copied] == [-1, -2, 1]
+    assert [column.get(1) for column in columns_of] == [-1, 1, 1]
+    many: Column[int] = made.new()
+    for period in range(2 * READ * SPAN):
+        many.put(period, period)
+    assert [many.get(period) for period in range(0, 2 * READ * SPAN, SPAN)] == [*range(0, 2 * READ * SPAN, SPAN)]
+    assert len(made._read) <= READ
 
 
 def test_few_handles_are_kept_however_long_the_column() -> None:

@@ -31,6 +31,8 @@ GROUP = 16
 OPEN = 16384
 """Columns that keep a stretch unpacked; beyond them the one that was written longest ago is packed. A site has some
 thirty columns and writes them all every period, so that with fewer all would be packed and unpacked every time."""
+READ = 64
+"""Old stretches that stay unpacked after they were read: whoever reads one period mostly reads its neighbours next."""
 
 Value: TypeAlias = "int | str | bytes | tuple[Value, ...]"
 V = TypeVar("V", bound=Value)
@@ -81,6 +83,7 @@ class Columns:
         """Pack into *archive*, by default in memory."""
         self.archive: Archive = MemoryArchive() if archive is None else archive
         self._open: OrderedDict[int, Column[Any]] = OrderedDict()
+        self._read: OrderedDict[tuple[int, int], tuple[Column[Any], dict[int, Any]]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy of this needs: which columns are open, and not under which address they lie."""
@@ -90,6 +93,7 @@ class Columns:
         """Take over *state*."""
         self.archive = state["archive"]
         self._open = OrderedDict((id(column), column) for column in state["open"])
+        self._read = OrderedDict()
 
     def new(self) -> Column[Any]:
         """Return an empty column; whoever keeps it says of what."""
@@ -104,6 +108,21 @@ class Columns:
         self._open[key] = column  # keeps it alive, so that its id stays its own
         if len(self._open) > OPEN:
             self._open.popitem(last=False)[1].pack()
+
+    def seen(self, column: Column[Any], number: int) -> dict[int, Any] | None:
+        """Return the stretch *number* of *column* if it was read a short while ago, and has not been written since."""
+        known = self._read.get((id(column), number))
+        return None if known is None else known[1]
+
+    def read(self, column: Column[Any], number: int, stretch: dict[int, Any]) -> None:
+        """Keep *stretch*, which was unpacked to be read."""
+        self._read[id(column), number] = (column, stretch)  # with the column, so that its id stays its own
+        if len(self._read) > READ:
+            self._read.popitem(last=False)
+
+    def written(self, column: Column[Any], number: int) -> None:
+        """Note that the stretch *number* of *column* is about to change."""
+        self._read.pop((id(column), number), None)
 
 
 class Column(Generic[V]):
@@ -197,15 +216,22 @@ class Column(Generic[V]):
         """Return a stretch to read: the open one itself, or what its packed form unpacks to."""
         if number == self._number:
             return self._hot
+        known = self._columns.seen(self, number)
+        if known is not None:
+            return known
         handle = self._packed.get(number)
         packed = self._group(number // GROUP).get(number) if handle is None else self._columns.archive.get(handle)
-        # as above
-        return {} if packed is None else cast("dict[int, V]", marshal.loads(zlib.decompress(packed)))  # noqa: S302
+        if packed is None:
+            return {}
+        stretch = cast("dict[int, V]", marshal.loads(zlib.decompress(packed)))  # noqa: S302 (as above)
+        self._columns.read(self, number, stretch)
+        return stretch
 
     def _open(self, number: int) -> dict[int, V]:
         """Return the stretch *number* to write."""
         if number != self._number:
             stretch = self._stretch(number)
+            self._columns.written(self, number)
             self.pack()
             self._hot, self._number = stretch, number
             place = bisect_left(self._numbers, number)
