@@ -136,8 +136,9 @@ def canonical_json(given: dict[str, Any]) -> str:
 def seal(given: dict[str, Any]) -> str:
     """What a sealed leaf commits to."""
     place = [given["author"], given["sequence"], given["pointer"], given["value"]]
-    digest = sha(b"brakeline/sealed/v1\0", bytes.fromhex(given["salt"]), canonical(place))
-    return "" if digest.hex() == given["sealed"] else "seal"
+    salt = bytes.fromhex(given["salt"])
+    digest = sha(b"brakeline/sealed/v1\0", salt, canonical(place))
+    return "" if (len(salt), digest.hex()) == (32, given["sealed"]) else "seal"
 
 
 def log(given: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ passes nothing); a contract by which any program can be put to them; and this pa
 replacement for the vectors, which say what right bytes are.
 
 Reading order: :mod:`~brakeline.audit.conformance.case` (the form), :mod:`~brakeline.audit.conformance.answers` (what
-each kind asks, and our answer), :mod:`~brakeline.audit.conformance.forms`, :mod:`~brakeline.audit.conformance.said` and
-:mod:`~brakeline.audit.conformance.logs` (the cases), :mod:`~brakeline.audit.conformance.conform` (the contract).
+each kind asks, and our answer), :mod:`~brakeline.audit.conformance.forms`, :mod:`~brakeline.audit.conformance.said`,
+:mod:`~brakeline.audit.conformance.sealed`, :mod:`~brakeline.audit.conformance.logs` and
+:mod:`~brakeline.audit.conformance.amended` (the cases), :mod:`~brakeline.audit.conformance.conform` (the contract).
 """

@@ -23,7 +23,8 @@ from brakeline.ledger.merkle import verify_consistency, verify_inclusion
 from brakeline.ledger.proof import verify_receipt
 from brakeline.ledger.tiles import decode_bundle, parse_path
 from brakeline.ledger.vkey import VKey
-from brakeline.treaty.admission import Admitted, admit, check_treaty_statement
+from brakeline.treaty.admission import Admitted, Code, admit, check_treaty_statement
+from brakeline.treaty.disclosure import open_payload, parse_disclosure
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import parse_finding
@@ -32,7 +33,7 @@ from brakeline.treaty.register import Register
 from brakeline.treaty.seal import opens
 from brakeline.treaty.statements import parse_statement
 from brakeline.treaty.strictjson import JsonObject, JsonValue, parse_object
-from brakeline.treaty.succession import Succession
+from brakeline.treaty.version_admission import check_versions
 
 UNSUPPORTED = "unsupported"
 
@@ -61,6 +62,11 @@ WORDS: Mapping[str, str] = {
     "replay-challenge": "challenge",
     "replay-treaty": "treaty",
     "replay-kind": "kind",
+    "disclosure-malformed": "malformed",
+    "disclosure-other": "other",
+    "disclosure-incomplete": "incomplete",
+    "disclosure-false": "false",
+    "disclosure-unreadable": "unreadable",
 }
 """Codes of this package -> words. Other codes give their family, the part before the first dash, except admission's."""
 
@@ -214,8 +220,20 @@ def _log(given: JsonObject) -> str:
 
 
 def _evidence(given: JsonObject) -> str:
-    _, document = check_treaty_statement(Envelope.from_dsse_json(_text(given, "treaty").encode()), _text(given, "pin"))
-    check(parse_bundle(_text(given, "bundle").encode()), Succession(document))
+    shown = [_text(given, "treaty"), *(_texts(given, "versions") if "versions" in given else ())]
+    treaty = check_versions([Envelope.from_dsse_json(text.encode()) for text in shown], _text(given, "pin"))
+    try:
+        check(parse_bundle(_text(given, "bundle").encode()), treaty)
+    except BrakelineError as error:
+        if error.code == Code.SIGNER_NOT_ALLOWED:  # admission's own word
+            return error.code
+        raise
+    return VALID
+
+
+def _disclosure(given: JsonObject) -> str:
+    disclosure = parse_disclosure(_text(given, "disclosure").encode())
+    open_payload(_text(given, "payload").encode(), disclosure)
     return VALID
 
 
@@ -282,6 +300,7 @@ KINDS: Mapping[str, Callable[[JsonObject], str]] = {
     "heartbeat": _heartbeat,
     "finding": _finding,
     "seal": _seal,
+    "disclosure": _disclosure,
     "log": _log,
     "judgement": _log,
     "evidence": _evidence,

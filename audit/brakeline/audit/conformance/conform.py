@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
+from brakeline.audit.conformance.amended import amended_cases
 from brakeline.audit.conformance.answers import UNSUPPORTED, answer
 from brakeline.audit.conformance.case import Case
 from brakeline.audit.conformance.forms import form_cases
 from brakeline.audit.conformance.logs import log_cases
 from brakeline.audit.conformance.said import said_cases
+from brakeline.audit.conformance.sealed import sealed_cases
 from brakeline.audit.story import Story
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.strictjson import parse_any
@@ -47,7 +49,7 @@ class Answered:
 def all_cases() -> list[Case]:
     """Return every case, made anew from the story (always the same bytes), in order of name."""
     story = Story()
-    cases = [*form_cases(story), *said_cases(story), *log_cases(story)]
+    cases = [*form_cases(story), *said_cases(story), *sealed_cases(story), *log_cases(story), *amended_cases(story)]
     return sorted(cases, key=lambda case: case.name)
 
 
