@@ -10,10 +10,11 @@ for each mutant, a child runs the tests that reach its function, the most promis
 
 *Killed*: a test failed that passes in such a child, alone, with nothing changed; or it ran ten times as long as it
 does. *Survived*: none did. The tests are those of tests/treaty; property tests try ten examples (``--examples``), a
-test that takes more than three seconds is left out (``--slow``): both can only make mutants survive. Not drawn are
+test that takes more than 0.7 seconds is left out (``--slow``), and of the others those that have killed least for their
+time, beyond eight seconds in all (``--budget``): this can only make mutants survive. Not drawn are
 mutants of words for people (text with a space in it, and the ``message``, ``expected``, ``found`` and ``fix`` of a
-refusal): no rule says how a sentence reads. Module-level tables and decorated functions are not changed, which is
-mutmut's rule.
+refusal): no rule says how a sentence reads; and of the type in a cast, which nothing reads at run time. Module-level
+tables and decorated functions are not changed, which is mutmut's rule.
 
 The draw is stratified: each module has mutants in proportion to how many there are, five at least. What became of
 each is kept in ``.mutants``, so that a draw which was broken off goes on; a mutant is tried again when its file
@@ -127,9 +128,11 @@ class Kept:
 class Session:
     """The pytest plugin: instead of one run of the tests, one of them all, then one of some for each mutant."""
 
-    def __init__(self, mutants: Sequence[Mutant], kept: Kept, options: argparse.Namespace) -> None:
-        """Try *mutants* in this order; begin none once ``options.minutes`` are over."""
-        self._mutants, self._kept, self._options = mutants, kept, options
+    def __init__(
+        self, mutants: Sequence[Mutant], known: Sequence[Mutant], kept: Kept, options: argparse.Namespace
+    ) -> None:
+        """Try *mutants* in this order, of all that are *known*; begin none once ``options.minutes`` are over."""
+        self._mutants, self._known, self._kept, self._options = mutants, known, kept, options
         self._begun = time.monotonic()
         self._stream = os.fdopen(os.dup(2), "w", buffering=1)  # pytest captures the other one
         self._failed = ""
@@ -193,10 +196,10 @@ class Session:
                 self._seconds[test] = spent
                 for function in functions:
                     self._reached[function].append(test)
-        for mutant in self._mutants:
+        for mutant in self._known:
             known = self._kept.outcomes.get((mutant.source, mutant.name))
             if known is not None and known.test:
-                self._kills[mutant.function][known.test] += 1
+                self._count_kill(mutant, known.test)
         for test in self._items.keys() - self._seconds.keys():
             self.aside[test] = "fails with nothing changed, or is too slow"
         self._echo(f"{len(self._seconds)} tests, {sum(self._seconds.values()):.0f} s of CPU; {len(self.aside)} aside")
@@ -238,21 +241,38 @@ class Session:
             self.outcomes[mutant.place] = known
             return
         outcome = Outcome(SURVIVED if tests else UNREACHED, "", basis)
-        kills, module = self._kills[mutant.function], self._kills[mutant.module]
-        tests.sort(key=lambda test: (self._seconds[test] + 0.005) / (1 + 20 * kills[test] + module[test]))
+        tests = self._promising(mutant, tests)
         while tests:
             word, test = self._child(mutant, tests)
             if word == SURVIVED:
                 break
             if self._is_sound(test):
                 outcome = Outcome(word, test, self._file(self._items[test]))
-                kills[test] += 1
-                module[test] += 1
+                self._count_kill(mutant, test)
                 break
             tests.remove(test)
         self._kept.keep(mutant, outcome)
         self.outcomes[mutant.place] = outcome
         self._progress(mutant, outcome)
+
+    def _count_kill(self, mutant: Mutant, test: str) -> None:
+        for what in (mutant.function, mutant.module, ""):
+            self._kills[what][test] += 1
+
+    def _promising(self, mutant: Mutant, tests: Sequence[str]) -> list[str]:
+        """Return *tests* by what they cost for what they killed so far, as many as ``--budget`` pays for."""
+        function, module, anywhere = (self._kills[what] for what in (mutant.function, mutant.module, ""))
+
+        def cost(test: str) -> float:
+            return (self._seconds[test] + 0.005) / (1 + 20 * function[test] + 2 * module[test] + 0.2 * anywhere[test])
+
+        chosen: list[str] = []
+        left: float = self._options.budget
+        for test in sorted(tests, key=cost):
+            left -= self._seconds[test]
+            if left >= 0 or not chosen:
+                chosen.append(test)
+        return chosen
 
     def _basis(self, known: Outcome, all_tests: str) -> str:
         if not known.test:
@@ -389,7 +409,8 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tests", action="append", default=[], help="only this file of tests")
     parser.add_argument("--file", action="append", default=[], help="NAME=PATH: mutate this file, not the treaty's")
     parser.add_argument("--examples", type=int, default=10, help="of a property test (0: as many as it says)")
-    parser.add_argument("--slow", type=float, default=3, help="leave out tests over so many seconds of CPU")
+    parser.add_argument("--slow", type=float, default=0.7, help="leave out tests over so many seconds of CPU")
+    parser.add_argument("--budget", type=float, default=8, help="seconds of CPU that all tests of a mutant may take")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no mutant after so many")
     parser.add_argument("--floor", type=float, default=90, help="percent that must be killed")
     parser.add_argument("--again", action="store_true", help="try again what was tried before")
@@ -414,7 +435,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     drawn = draw(pool, options.sample, options.seed)
     if options.only:
         drawn = [item for item in pool if item.place in options.only]
-    session = Session(drawn, Kept(options.kept), options)
+    session = Session(drawn, finder.mutants, Kept(options.kept), options)
     tests = options.tests or [str(path) for path in sorted((ROOT / "tests" / "treaty").glob("test_*.py"))]
     quiet = ["-q", "--tb=line", "-p", "no:cacheprovider", "--no-header", "-c", "pyproject.toml", "-o", "timeout=0"]
     code = pytest.main([*quiet, *tests], plugins=[session])

@@ -25,6 +25,8 @@ from typing import Any
 PREFIX = "brakeline.treaty."
 REFUSALS = ("Refused", "NotYet")
 WORDS = ("message", "expected", "found", "fix")
+MISTAKES = ("KeyError", "IndexError", "TypeError", "ValueError")
+"""What Python raises at a caller's mistake, with nothing but words."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,13 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
         theirs.__dict__["wrap_in_trampoline"] = trampoline
         self._paths = paths
+        ours = Path(__file__).read_text("utf-8")  # what was made by an older form of this is made anew
         self._code: dict[str, str] = {}
         self.mutants: list[Mutant] = []
         for module, path in paths.items():
             source = path.read_text("utf-8")
-            digest = hashlib.sha256(source.encode()).hexdigest()
-            code, told = kept / f"{digest}.py", kept / f"{digest}.json"
+            digest, made = (hashlib.sha256((source + more).encode()).hexdigest() for more in ("", ours))
+            code, told = kept / f"{made}.py", kept / f"{made}.json"
             if not told.exists():
                 kept.mkdir(parents=True, exist_ok=True)
                 code.write_text(mutate_file_contents(str(path), source).code, "utf-8")
@@ -187,8 +190,12 @@ class _Wordless(ast.NodeTransformer):
         return ast.Constant("...")
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Of a refusal keep the code alone."""
+        """Of a refusal keep the code alone; of a cast, what is cast: its type is for type checkers."""
         name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "cast" and len(node.args) == 2:
+            node.args[0] = ast.Constant("...")
+        if name in MISTAKES:
+            return ast.Call(node.func, [], [])
         if name in REFUSALS:
             return ast.Call(node.func, node.args[:1], [])
         node.keywords = [item for item in node.keywords if item.arg not in WORDS]

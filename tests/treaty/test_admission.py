@@ -7,7 +7,7 @@ from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.admission import Admitted, Code, NotYet, Outcome, Refused, Register, admit, check_treaty_statement
 from brakeline.treaty.envelope import Envelope
-from brakeline.treaty.statements import Acknowledgement, Evidence, encode_statement
+from brakeline.treaty.statements import Acknowledgement, Enrolment, Evidence, encode_statement
 from brakeline.treaty.strictjson import canonical, parse_object
 from hypothesis import given
 from hypothesis import strategies as st
@@ -275,3 +275,33 @@ def test_a_log_takes_its_own_treaty_again_and_no_other() -> None:
     assert isinstance(world.take(cast.treaty_envelope(TREATY)), Admitted)
     other = cast.document(silence="stop")
     assert code(world.take(cast.treaty_envelope(other)), Refused) == Code.TREATY_NOT_PINNED
+
+
+def test_as_many_lines_as_the_treaty_allows_and_not_one_more(world: World) -> None:
+    most = TREATY.limits.line_count
+    for lines, expected in ((most, None), (most + 1, Code.TOO_MANY_LINES)):
+        rows = tuple(cast.line("idle", 1, workload=f"w{number}") for number in range(lines))
+        outcome = world.take(world.site.use(0, world.inventory.digest, rows, advance=False))
+        assert (outcome.code if isinstance(outcome, Refused) else None) == expected
+
+
+@pytest.mark.parametrize(("early", "admitted"), [(2_000, True), (2_001, False)])
+def test_a_clock_may_be_behind_by_the_skew_and_not_a_millisecond_more(world: World, early: int, admitted: bool) -> None:
+    end = cast.START + cast.PERIOD
+    assert isinstance(world.take(world.books(), now=end - early), Admitted) is admitted
+    meter = cast.Author(cast.METER, TREATY)
+    outcome = world.take(meter.measure(cast.SITE, 0, 7), now=end - early)
+    assert isinstance(outcome, Admitted) is admitted
+    if not admitted:
+        assert code(outcome, NotYet) == Code.FUTURE_DATED
+
+
+def test_an_end_is_signed_by_the_root_key_alone() -> None:
+    world = World()
+    for signers, expected in ((("lab",), None), (("lab", "site"), Code.SIGNER_NOT_ALLOWED)):
+        honours = {"sequence": 0, "digest": cast.ZEROS}
+        members = {**world.lab.position(), "site": cast.SITE, "action": "end", "key": str(cast.vkey(cast.SITE))}
+        said = Enrolment.model_validate({**members, "honours": honours, "effective_period": 0})
+        more = [cast.signer(cast.SITE)] if "site" in signers else []
+        outcome = world.take(world.lab.say(said, *more, advance=False))
+        assert (outcome.code if isinstance(outcome, Refused) else None) == expected

@@ -12,9 +12,11 @@ from brakeline.treaty.reconcile import logs as seen
 from brakeline.treaty.reconcile.challenges import challenges_due, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
+from brakeline.treaty.reconcile.reporting import Reported, reported_by, together
 from brakeline.treaty.replay import Claim, Facts, OutOfTime, RootAt, Seen
 from brakeline.treaty.spotcheck.challenge import Drawn
 from brakeline.treaty.strictjson import JsonObject, JsonValue
+from brakeline.treaty.succession import Reign
 from brakeline.treaty.tape import Arrivals
 
 from tests.support import cast, sealing
@@ -45,6 +47,28 @@ ORIGINS = [item.origin for item in DOC.verifiers]
 
 def parts(newest_ms: int = LATE + 1, treaty: TreatyDocument = DOC) -> list[Facts]:
     return [Facts(item.origin, newest_ms) for item in treaty.verifiers]
+
+
+# reporting ------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_periods_of_a_version_count_under_it() -> None:
+    logs = parts(cast.START + 99 * cast.PERIOD)
+    for facts in logs:
+        facts.enrolled[cast.SITE] = 0
+    under = seen.Logs(DOC, logs)
+    ten = DOC.grid.end_of(9).value + DOC.deadlines.report_ms.value + 1
+    told = reported_by(under, ten, Reign(DOC, 3, 8))
+    assert (told.periods, told.held, told.unknown) == (5, 0, 0)
+    assert [(item.site, item.period, item.due_ms) for item in told.late] == [
+        (cast.SITE, period, DOC.grid.end_of(period).value + DOC.deadlines.report_ms.value) for period in range(3, 8)
+    ]
+    whole = reported_by(under, ten)
+    assert (whole.periods, len(whole.late)) == (10, 10)
+    assert together([told, whole]) == Reported(15, 0, 0, [*told.late, *whole.late])
+    logs[0].newest_ms = logs[1].newest_ms = logs[2].newest_ms = 0
+    undecided = reported_by(seen.Logs(DOC, logs), ten)
+    assert (undecided.unknown, undecided.late) == (10, [])
 
 
 # undisclosed ----------------------------------------------------------------------------------------------------------

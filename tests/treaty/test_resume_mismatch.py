@@ -210,6 +210,29 @@ def test_training_that_goes_on_and_does_not_say_from_what_is_counted(last: int, 
     assert unverifiable([PAUSE, RESUME, *lab.said]) == {}
 
 
+def test_a_release_freezes_nothing() -> None:
+    lab = Lab()
+    lab.acknowledge(RESUME, Stop(FROZEN))
+    lab.acknowledge(RESUME, Stop(OTHER))
+    lab.train(60)  # after the release has expired
+    assert found([PAUSE, RESUME, *lab.said]) == []
+    assert unverifiable([PAUSE, RESUME, *lab.said]) == {}
+
+
+@pytest.mark.parametrize(
+    ("activity", "chip_ms", "period", "silent"),
+    [("training", 1, 51, 1), ("training", 1, 50, 0), ("training", 0, 51, 0), ("inference", 1, 51, 0)],
+)
+def test_an_order_that_expires_releases_after_its_last_period(
+    activity: str, chip_ms: int, period: int, silent: int
+) -> None:
+    lab = Lab()
+    lab.acknowledge(PAUSE, Stop(FROZEN))
+    lab.said.append(books(lab.author, lab.inventory, period, line(activity, chip_ms)))
+    lab.train(60, workload="another")
+    assert unverifiable([PAUSE, *lab.said]).get("resumed-absent", 0) == silent
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.sampled_from([None, FROZEN, OTHER, THIRD])), min_size=1, max_size=4),
     st.randoms(use_true_random=False),

@@ -286,6 +286,43 @@ def test_the_sum_is_pages_whatever_the_order_of_arrival(given: tuple[list[int], 
         assert since[-1] == 0 or shown[since[-1] - 1][0] == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "changed", "after"),
+    [
+        ((0, 0, 1, 6), (0, 4), [(0, 4, False), (1, 4, False), (2, 5, False), (3, 11, True)]),
+        ((4, 0, 1, 6), (0, 0), [(0, 0, False), (1, 0, False), (2, 1, False), (3, 7, True)]),
+        ((6, -9, 0, 6), (0, 5), [(0, 5, False), (1, 0, False)]),
+        ((0, 0, 0, 6), (1, -1), [(1, 0, False)]),
+        ((3, 3, 3, 3), (3, 9), [(3, 18, False)]),
+    ],
+)
+def test_a_figure_that_changes_is_carried_to_where_the_sum_is_as_it_was(
+    before: tuple[int, ...], changed: tuple[int, int], after: list[tuple[int, int, bool]]
+) -> None:
+    series = Excursions(Columns(), 5)
+    for period, value in enumerate(before):
+        series.put(period, value, f"{period}")
+    told = series.put(*changed, "new")
+    assert [(item.period, item.total, item.rose) for item in told] == after
+    assert [item.note for item in told] == ["new", *(f"{item.period}" for item in told[1:])]
+    (again,) = series.put(len(before), 1)
+    assert again.total == {(0, 4): 12, (0, 0): 8, (0, 5): 7, (1, -1): 7, (3, 9): 19}[changed]
+
+
+def test_an_excursion_reaches_back_to_where_the_sum_was_last_nothing() -> None:
+    series = Excursions(Columns(), 5)
+    assert (series.newest, series.get(0), list(series.excursion(0))) == (-1, None, [])
+    for period, value in ((1, 3), (2, -4), (4, 2), (5, -1), (7, 9)):
+        series.put(period, value, f"{period}")
+    assert series.newest == 7
+    assert series.get(5) == (-1, "5")
+    assert list(series.excursion(7)) == [(7, 9, "7"), (5, -1, "5"), (4, 2, "4")]
+    assert list(series.excursion(4)) == [(4, 2, "4")]
+    assert [(item.period, item.total, item.rose) for item in series.drop(7)] == [(7, 0, False)]
+    assert series.newest == 5
+    assert [(item.period, item.total, item.rose) for item in series.put(6, 5)] == [(6, 6, True)]
+
+
 @given(st.lists(st.integers(-5, 8), min_size=2, max_size=20), st.data())
 def test_a_figure_that_is_dropped_was_never_there(values: list[int], data: st.DataObject) -> None:
     gone = data.draw(st.integers(0, len(values) - 1))

@@ -197,14 +197,11 @@ def _check_signers(
     verify: Verify,
 ) -> NotYet | Refused | None:
     """Compare who signed with who must sign (ROLES) under *document*; no signature too few, none too many."""
-    role = ROLES.get(said(statement))
-    if role is None:
-        return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
-    authored = statement.placed
-    if authored is None:
-        predicate = statement.predicate
-        if isinstance(predicate, Order | Authorisation | Determination | Withdrawal):
-            return _check_party_signers(document, envelope, predicate, signed)
+    role, authored = ROLES.get(said(statement)), statement.placed
+    by_parties = statement.predicate if authored is None else None
+    if isinstance(by_parties, Order | Authorisation | Determination | Withdrawal):
+        return _check_party_signers(document, envelope, by_parties, signed)
+    if role is None or authored is None:
         return Refused(Code.ROLE_FORBIDDEN, "no role may sign this predicate", found=statement.name)
     if not signed or (role is Role.SITE and document.lab(lab_of(authored.author)) is None):
         return Refused(

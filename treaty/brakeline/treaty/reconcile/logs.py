@@ -64,11 +64,6 @@ class Logs:
         """Return the versions of a site's books of *period* that any log holds."""
         return list(self.versions(site, period))
 
-    def unknown(self, instant_ms: int) -> int:
-        """Return how many logs are not known to have nothing more up to *instant_ms*, unread ones included."""
-        known = sum(1 for facts in self.parts if facts.newest_ms > instant_ms)
-        return len(self.document.verifiers) - known
-
     def timing(self, arrivals: Iterable[int | None], deadline_ms: int) -> Timing:
         """Say whether what arrived at *arrivals* (one a part, None where it is absent) came by *deadline_ms*.
 

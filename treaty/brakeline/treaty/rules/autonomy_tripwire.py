@@ -53,7 +53,7 @@ class AutonomyTripwire:
             if reason:
                 shown = {"reason": reason, "figure": name, "declared": str(value), "line": line, "source": _SOURCE}
                 finding = make(self._terms, declared.author, period=declared.period, statements=[digest], figures=shown)
-                self._board.put(("autonomy-tripwire", digest, name), finding)
+                self._board.put((self._terms.rule, digest, name), finding)
         self._declared[declared.author, declared.period][digest] = figures
         self._compare(declared.author, declared.period)
 
@@ -72,7 +72,7 @@ class AutonomyTripwire:
                 "source": _SOURCE,
             }
             finding = make(self._terms, lab, period=period, statements=told, figures=shown)
-            self._board.put(("autonomy-tripwire", lab, period, name), finding)
+            self._board.put((self._terms.rule, lab, period, name), finding)
 
 
 def _figures(declared: Autonomy) -> dict[str, Fraction]:

@@ -129,7 +129,7 @@ class Contradiction:
                 figures = {"kind": kind, "class": chip_class, "counted": counted, "declared": declared, "by": by}
                 cited = [digest] if held is None else [digest, held.digest]
                 finding = make(self._terms, name, period=period, statements=cited, figures=figures)
-                self._board.put(("contradiction", digest, chip_class), finding if false else None)
+                self._board.put((self._terms.rule, digest, chip_class), finding if false else None)
 
     def _judge_energy(self, name: str, period: int) -> None:
         site = self._sites[name]
@@ -137,9 +137,7 @@ class Contradiction:
         if len(versions) == 1 and len(readings) == 1:  # nearly always: one look says that all is well
             ((figures,), ((_, kind, joules),)) = versions.values(), readings
             if kind == "energy" and cast("int", figures[0]) * PERMILLE <= joules * (PERMILLE + self._tolerance):
-                self._board.put(("contradiction", "phantom", name, period), None)
-                self._board.put(("contradiction", "instrument", name, period), None)
-                return
+                return  # and nothing stood: no fewer readings, and no more versions, of which this is one, contradict
         attested = sorted(
             (cast("int", figures[0]), self._board.versions.digest(Slot(name, period, number)))
             for number, figures in versions.items()
@@ -150,14 +148,14 @@ class Contradiction:
         phantom = None
         if attested and metered and attested[0][0] * PERMILLE > metered[0] * (PERMILLE + self._tolerance):
             phantom = self._finding(name, period, "phantom", attested[0], metered)
-        self._board.put(("contradiction", "phantom", name, period), phantom)
+        self._board.put((self._terms.rule, "phantom", name, period), phantom)
         read = max(((joules, digest) for digest, kind, joules in readings if kind != "energy"), default=None)
         instrument = None
         if attested and read:
             explained = attested[-1][0] * self._pue.numerator * (PERMILLE + self._tolerance)
             if read[0] * PERMILLE * self._pue.denominator > explained:
                 instrument = self._finding(name, period, "instrument", attested[-1], read)
-        self._board.put(("contradiction", "instrument", name, period), instrument)
+        self._board.put((self._terms.rule, "instrument", name, period), instrument)
 
     def _finding(
         self, name: str, period: int, kind: _Kind, attested: tuple[int, str], metered: tuple[int, str]

@@ -37,4 +37,4 @@ class Disowned:
             }
             some = sorted(digest.hex() for digest in revocation.disowned)[: MAX_CITED - 1]
             finding = make(self._terms, revocation.site, statements=[revocation.digest, *some], figures=figures)
-            self._board.put(("disowned", revocation.digest), finding)
+            self._board.put((self._terms.rule, revocation.digest), finding)

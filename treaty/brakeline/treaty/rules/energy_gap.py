@@ -111,7 +111,7 @@ class EnergyGap:
             return
         for standing in changed:
             finding = self._finding(name, standing) if standing.rose else None
-            self._board.put(("energy-gap", name, standing.period), finding)
+            self._board.put((self._terms.rule, name, standing.period), finding)
 
     def _attested(self, name: str, period: int) -> tuple[int, str] | None:
         """Return the largest figure that a version of the books attests, and the digest of that version."""

@@ -52,4 +52,4 @@ class Equivocation:
         stolen = any(self._board.branches.disowned(author, digest) for digest in versions)
         if stolen and finding.severity is Severity.REFERRAL:
             finding = finding.model_copy(update={"severity": Severity.DISCREPANCY})
-        self._board.put(("equivocation", author, sequence, parent), finding)
+        self._board.put((self._terms.rule, author, sequence, parent), finding)

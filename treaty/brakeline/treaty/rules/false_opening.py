@@ -88,7 +88,7 @@ class FalseOpening:
         finding: Finding | None = None
         if figures is not None:
             finding = make(self._terms, said.author, period=said.period, statements=cited, figures=figures)
-        self._board.put(("false-opening", opening.digest), finding)
+        self._board.put((self._terms.rule, opening.digest), finding)
 
     def _readable(self, opening: _Waiting, books: Committed) -> list[OpenedRow]:
         """Return the rows that can be held against *books*; the others are counted."""

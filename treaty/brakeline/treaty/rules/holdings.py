@@ -34,7 +34,7 @@ class Holdings:
         """Take an inventory in."""
         chips = tally((item.chip_class, item.count) for item in inventory.chips)
         held = Held(inventory.effective_period, inventory.sequence, digest, chips)
-        insort(self._of_site.setdefault(inventory.author, []), held, key=lambda item: item[:3])
+        insort(self._of_site.setdefault(inventory.author, []), held)  # no two have one digest
 
     def at(self, site: str, period: int) -> Held | None:
         """Return the inventory of *site* in effect in *period*, None when there is none."""

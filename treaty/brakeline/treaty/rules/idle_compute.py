@@ -65,4 +65,4 @@ class IdleCompute:
             "allowed_joules": allowed // (MILLI * _PERCENT),
         }
         finding = make(self._terms, books.site, period=books.period, statements=[books.digest], figures=figures)
-        self._board.put(("idle-compute", books.digest, line.number), finding, books=books.digest)
+        self._board.put((self._terms.rule, books.digest, line.number), finding, books=books.digest)

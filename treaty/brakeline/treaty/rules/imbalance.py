@@ -62,10 +62,10 @@ class Imbalance:
             self._inventories[said.statement.digest] = _Held(predicate.author, predicate.effective_period, chips)
             for waiting in self._waiting.pop(said.statement.digest, ()):
                 if not self._board.versions.superseded(waiting.slot):
-                    self._board.put(("imbalance", waiting.digest, ""), None)
+                    self._board.put((self._terms.rule, waiting.digest, ""), None)
                     self._weigh(waiting)
         elif books is not None:
-            self._board.put(("imbalance", books.site, books.period), None)
+            self._board.put((self._terms.rule, books.site, books.period), None)
             booked = tally(time for line in books.lines for time in line.chips)
             self._weigh(_Weighed(books.digest, books.slot, books.length_ms, books.inventory, booked, books.opaque))
 
@@ -81,7 +81,7 @@ class Imbalance:
             statements=versions.digests(slot.site, slot.period),
             figures={"reason": "withdrawn"},
         )
-        self._board.put(("imbalance", slot.site, slot.period), finding)
+        self._board.put((self._terms.rule, slot.site, slot.period), finding)
 
     def _weigh(self, books: _Weighed) -> None:
         held = self._inventories.get(books.inventory)
@@ -102,7 +102,7 @@ class Imbalance:
 
     def _name(self, books: _Weighed, chip_class: str, cited: list[str], figures: Mapping[str, object]) -> None:
         finding = make(self._terms, books.slot.site, period=books.slot.period, statements=cited, figures=figures)
-        self._board.put(("imbalance", books.digest, chip_class), finding, books=books.digest)
+        self._board.put((self._terms.rule, books.digest, chip_class), finding, books=books.digest)
 
 
 def _reason(slot: Slot, held: _Held | None) -> str:

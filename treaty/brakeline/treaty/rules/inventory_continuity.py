@@ -160,7 +160,7 @@ class InventoryContinuity:
         finding = None
         if figures is not None:
             finding = make(self._terms, held.site, statements=[held.digest, *more], figures=figures)
-        self._board.put(("inventory-continuity", held.digest, name), finding)
+        self._board.put((self._terms.rule, held.digest, name), finding)
 
     # Shipments and transfers -----------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class InventoryContinuity:
             }
             cited = [digest for *_, digest in (*due.values(), *booked.values())]
             finding = make(self._terms, site, statements=cited, figures=figures)
-        self._board.put(("inventory-continuity", flow, reason), finding)
+        self._board.put((self._terms.rule, flow, reason), finding)
 
     # Serials ---------------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class InventoryContinuity:
             cited = [sites[one], *(sites[other] for other in unexplained)]
             figures = {"reason": "two-sites", "chip": chip, "other_site": unexplained[0]}
             finding = make(self._terms, one, statements=cited, figures=figures)
-        self._board.put(("inventory-continuity", "chip", chip), finding)
+        self._board.put((self._terms.rule, "chip", chip), finding)
 
 
 def _keep(batches: _Batches, root: str, batch: tuple[int, int, str]) -> None:

@@ -43,4 +43,4 @@ class PeakExceeded:
                 "peak_flop": line.peak_mflop // MILLI,
             }
             finding = make(self._terms, books.site, period=books.period, statements=[books.digest], figures=figures)
-            self._board.put(("peak-exceeded", books.digest, line.number), finding, books=books.digest)
+            self._board.put((self._terms.rule, books.digest, line.number), finding, books=books.digest)

@@ -137,7 +137,7 @@ class ResumeMismatch:
                 figures |= {"frozen": min(before), "commitments": str(len(before))}
                 found = make(self._terms, site, statements=cited, figures=figures)
                 break
-        self._board.put(("resume-mismatch", "weights", place), found)
+        self._board.put((self._terms.rule, "weights", place), found)
         self._note("freeze-absent", place, unfrozen)
 
     def _judge_commitments(self, place: Place) -> None:
@@ -153,7 +153,7 @@ class ResumeMismatch:
             figures = {"act": "commitment", "order": order, "workload": workload}
             figures |= {"stopped": str(told[0].programs), "commitments": str(len(made))}
             found = make(self._terms, site, statements=cited, figures=figures)
-        self._board.put(("resume-mismatch", "commitment", place), found)
+        self._board.put((self._terms.rule, "commitment", place), found)
 
     def _count_silence(self, place: Place) -> None:
         """Count a workload that was frozen, trains in a period after its release, and does not say from what."""

@@ -106,7 +106,7 @@ class SandbaggingOrder:
             known = [commitment] if commitment is not None and commitment in self._told else []
             figures = {"reason": reason, "evaluation": result.digest, "commitment": commitment or "none"}
             finding = make(self._terms, result.said.author, statements=[result.digest, *known], figures=figures)
-        self._board.put(("sandbagging-order", result.digest), finding)
+        self._board.put((self._terms.rule, result.digest), finding)
         valid, model = self._valid[result.said.model], result.said.model
         before = bool(valid)
         (valid.discard if reason else valid.add)(result.digest)
@@ -190,7 +190,7 @@ class SandbaggingOrder:
                 "floor_flop": self._floor,
             }
             finding = make(self._terms, site, period=passage.period, statements=passage.cited, figures=figures)
-        self._board.put(("sandbagging-order", site, model), finding)
+        self._board.put((self._terms.rule, site, model), finding)
 
 
 def _largest(service: _Service, period: int) -> int:

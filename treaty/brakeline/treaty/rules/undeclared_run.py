@@ -157,7 +157,7 @@ class UndeclaredRun:
             run.passage = None
         elif period is None or run.passage is None or run.passage.period >= period:
             run.passage = self._measure(site, run, limit)
-        self._board.put(("undeclared-run", site, workload), self._finding(site, workload, run))
+        self._board.put((self._terms.rule, site, workload), self._finding(site, workload, run))
 
     def _limit(self, run: _Run) -> int:
         if not run.declared or not run.plans:

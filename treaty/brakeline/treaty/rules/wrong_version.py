@@ -39,7 +39,7 @@ class WrongVersion:
         figures = {"named": authored.treaty, "governs": self._document.digest}
         digest = said.statement.digest
         finding = make(self._terms, authored.author, period=period, statements=[digest], figures=figures)
-        self._board.put(("wrong-version", digest), finding, books="" if said.books is None else digest)
+        self._board.put((self._terms.rule, digest), finding, books="" if said.books is None else digest)
 
 
 def period_of(grid: Grid, statement: Statement) -> int | None:
