@@ -17,15 +17,20 @@ from brakeline.audit.report import AuditReport, LogState
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node.commands import app
 from brakeline.node.disclose import SUFFIX, disclose
-from brakeline.node.journal import Journal
+from brakeline.node.journal import Delivery, Journal
+from brakeline.node.ops import carry
 from brakeline.node.preview import preview
 from brakeline.node.setup import JOURNAL, open_site
 from brakeline.node.site import Site
+from brakeline.node.submit import submit_all
+from brakeline.node.tls import TlsFiles
 from brakeline.treaty.disclosure import open_payload, parse_disclosure
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.sealing import PATTERNS
 from brakeline.treaty.statements import Statement, Usage
+from brakeline.verifier.vault import FILE, Vault
+from nacl.public import SealedBox
 from typer.testing import CliRunner
 
 from tests.node import house
@@ -173,3 +178,63 @@ def test_a_node_a_verifier_and_auditors_with_and_without_what_opens_the_books(tm
             assert all(item.reproduced for item in wide.opinions)
 
     asyncio.run(scene())
+
+
+def test_a_carried_outbox_brings_disclosures_that_its_bearer_cannot_read(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    value = world_treaty(1, heartbeat_ms=500, sealed=True).to_json()
+    value["grid"] = {"start": now_ms(), "period_ms": PERIOD_MS}
+    document = TreatyDocument.from_json(value)
+    house.make(tmp_path, document, authority).journal.close()
+    box, folder = tmp_path / "box.jsonl", tmp_path / "node"
+    (verifier,) = (item.name for item in document.verifiers)
+
+    async def closed() -> None:
+        async with serving(folder, {verifier: "127.0.0.1:9"}) as site:
+            await until(lambda: house.books(site))
+
+    asyncio.run(closed())
+    exported = CliRunner().invoke(app, ["outbox", "export", str(box), "--dir", str(folder), "--format", "json"])
+    with Journal(folder / JOURNAL, read_only=True) as journal:
+        secret = {digest: journal.disclosure(digest) for _, digest, _ in journal.disclosed()}
+    assert json.loads(exported.stdout)["with_disclosures"] == len(secret) > 0
+    carried = {item.envelope.digest: item.disclosures for item in carry.read(box, document)}
+    for digest, opens in secret.items():
+        assert opens not in box.read_bytes()
+        assert SealedBox(sealing.disclosure_key(verifier)).decrypt(carried[digest][verifier]) == opens
+    verifiers = World(tmp_path / "verifiers", document, authority=authority)
+
+    async def outside() -> None:
+        async with running(verifiers) as judges:
+            credentials = TlsFiles.within(folder / "tls").credentials()
+            at = {j.server.name: j.addresses["grpc"] for j in judges}
+            done = await submit_all(carry.read(box, document), document, credentials, tmp_path / "out", 60.0, at)
+            assert {state for by in done.values() for state, _ in by.values()} == {Delivery.RECEIVED}
+
+    asyncio.run(outside())
+    vault = Vault(verifiers.directory(verifier) / FILE, sealing.disclosure_key(verifier))
+    found = {digest: vault.find(digest) for digest in secret}
+    vault.close()
+    assert {digest: None if item is None else item.encoded for digest, item in found.items()} == secret
+
+
+def test_a_box_whose_disclosures_are_not_those_of_the_next_envelope_is_refused(tmp_path: Path) -> None:
+    site = made(tmp_path)
+    site.book_period(0)
+    site.journal.close()
+    box = tmp_path / "box.jsonl"
+    assert CliRunner().invoke(app, ["outbox", "export", str(box), "--dir", str(tmp_path / "node")]).exit_code == 0
+    lines = box.read_bytes().splitlines(keepends=True)
+    (place,) = (n for n, line in enumerate(lines) if line.startswith(b'{"disclosures"'))
+    changed = {
+        "before another": [*lines[: place - 1], lines[place], lines[place - 1], *lines[place + 1 :]],
+        "twice": [*lines[:place], lines[place], *lines[place:]],
+        "at the end": [*lines, lines[place]],
+        "not base64": [*lines[:place], lines[place].replace(b'":"', b'":"*', 1), *lines[place + 1 :]],
+        "of nothing": [*lines[:place], b'{"disclosures":{}}\n', *lines[place + 1 :]],
+    }
+    for how, other in changed.items():
+        box.write_bytes(b"".join(other))
+        with pytest.raises(BrakelineError) as caught:
+            list(carry.read(box, site.document))
+        assert caught.value.code in ("carry-format", "envelope-malformed"), how

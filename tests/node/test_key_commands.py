@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 from brakeline.ledger import keyfile
 from brakeline.ledger.errors import BrakelineError
+from brakeline.node import config
 from brakeline.node.commands import app
 from brakeline.node.keys.position import AWAITING
 from brakeline.node.setup import open_site
@@ -203,6 +207,54 @@ def test_a_take_over_by_commands_alone(desk: Desk) -> None:
     assert late.digest in finding.statements
     assert mine.digest not in finding.statements
     new.journal.close()
+
+
+def test_a_take_over_reaches_the_logs_through_the_proxy_alone(desk: Desk) -> None:
+    """The logs' addresses lead nowhere; the proxy is told them, and answers for them."""
+    enrolled(desk)
+    old = desk.site()
+    old.book_period(0)
+    last = old.journal.head()[0] - 1
+    outlogs.logs(desk.folder / "logs", dict.fromkeys(cast.VERIFIERS, outlogs.signed(old)), house.now_ms())
+    old.journal.close()
+    logs = [word for name in cast.VERIFIERS for word in ("--log", f"{name}=http://{name}.invalid")]
+    asked: list[str] = []
+
+    class Proxy(SimpleHTTPRequestHandler):
+        """Answers what is asked of ``http://VERIFIER.invalid`` with the files of that verifier's log."""
+
+        def translate_path(self, path: str) -> str:
+            asked.append(path)
+            url = urlsplit(path)
+            return str(desk.folder / "logs" / (url.hostname or "").removesuffix(".invalid") / url.path.lstrip("/"))
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            way = f"http://127.0.0.1:{server.server_address[1]}"
+            command = ("takeover", "--dir", desk.at("new"), *desk.terms, "--site", cast.SITE)
+            out = (
+                "--tls-dir",
+                desk.at("tls"),
+                "--out",
+                desk.at("takeover.dsse.json"),
+                "--guard",
+                desk.at("apart/new.json"),
+            )
+            assert "--proxy: http://host:port" in desk.code(*command, *logs, *out, "--proxy", "socks5://127.0.0.1:1")
+            done = desk.done(*command, *logs, *out, "--proxy", way)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert f"honours  {last}:" in str(done["notes"])
+    assert {urlsplit(path).hostname for path in asked} == {f"{name}.invalid" for name in cast.VERIFIERS}
+    settings = config.load(desk.folder / "new" / config.FILE)
+    assert settings.egress is not None
+    assert settings.egress.proxy == way
 
 
 @pytest.mark.parametrize(

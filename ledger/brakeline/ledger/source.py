@@ -133,14 +133,20 @@ def opened(text: str) -> closing[Source]:
     return closing(open_source(text))
 
 
-def open_source(text: str) -> Source:
+def open_source(text: str, proxy: str | None = None) -> Source:
     """Return the source that *text* names: an http(s) address, or a directory.
+
+    *proxy*: ``http://host:port`` that addresses are reached through, and no other way; None: as the environment says.
 
     Raises:
         SourceError: ``source-unreachable`` when it is neither.
     """
     if text.startswith(("http://", "https://")):
-        return HttpSource(text)
+        if proxy is None:
+            return HttpSource(text)
+        import httpx
+
+        return HttpSource(text, httpx.Client(proxy=proxy, trust_env=False, timeout=TIMEOUT_S, follow_redirects=False))
     directory = Path(text)
     if not directory.is_dir():
         raise SourceError(

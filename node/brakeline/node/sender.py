@@ -68,8 +68,14 @@ class Sender:
         document: TreatyDocument,
         receipts: Path,
         wait_max_s: float = WAIT_MAX_S,
+        boxes: Path | None = None,
     ) -> None:
-        """Prepare; *receipts*: the folder of all receipts; *wait_max_s*: the longest pause between two attempts."""
+        """Prepare; *receipts*: the folder of all receipts; *wait_max_s*: the longest pause between two attempts.
+
+        *boxes*: a folder ``<verifier>/<digest>`` of disclosures that somebody else has encrypted; None: they are made
+        of what the journal holds.
+        """
+        self._boxes = None if boxes is None else boxes / verifier.name
         self._wait_max_s = wait_max_s
         self.verifier = verifier
         self._stub = rpc.VerifierStub(channel)
@@ -130,13 +136,16 @@ class Sender:
 
     def _more(self, item: Outgoing) -> int:
         """Return how many bytes travel beside an envelope."""
+        if self._boxes is not None:
+            return 200 + len(self._box(item.digest))
         return 200 + (len(self._journal.disclosure(item.digest)) if self.verifier.disclosure_key else 0)
 
     def _box(self, digest: str) -> bytes:
         """Return what opens the statement *digest*, sealed to this verifier; empty where there is nothing to tell."""
-        data = self._journal.disclosure(digest)
-        key = self.verifier.disclosure_key
-        return b"" if not data or key is None else SealedBox(PublicKey(base64.b64decode(key))).encrypt(data)
+        if self._boxes is not None:
+            path = self._boxes / digest
+            return path.read_bytes() if path.exists() else b""
+        return seal_to(self.verifier, self._journal.disclosure(digest))
 
     def _settle(self, results: Iterable[tuple[Outgoing, wire.Result]]) -> int:
         """Keep what the verifier said; return how many are still to come.
@@ -172,6 +181,12 @@ class Sender:
         except BrakelineError:
             _write(self._folder / REFUSED, f"{_file_name(item)}.{REFUSED}", data)
             raise
+
+
+def seal_to(verifier: VerifierTerms, disclosure: bytes) -> bytes:
+    """Return *disclosure* encrypted to the key of *verifier*; empty where there is nothing to tell, or no key."""
+    key = verifier.disclosure_key
+    return b"" if not disclosure or key is None else SealedBox(PublicKey(base64.b64decode(key))).encrypt(disclosure)
 
 
 def keep_receipt(receipts: Path, verifier: VerifierTerms, item: Outgoing, data: bytes, document: TreatyDocument) -> str:

@@ -61,6 +61,7 @@ class Plan:
         guard: where the record of what was signed last lies, apart from the folder; None: the node keeps none, and asks
             all verifiers at every start.
         key: where the site's key lives.
+        egress: the one way out, None where there are others.
     """
 
     site: str
@@ -71,6 +72,7 @@ class Plan:
     after: tuple[int, str] | None = None
     guard: Path | None = None
     key: config.KeyPart = field(default_factory=config.KeyPart)
+    egress: config.EgressPart | None = None
 
 
 def load_treaty(data: bytes, pin: str) -> TreatyDocument:
@@ -299,6 +301,8 @@ def write_config(folder: Path, plan: Plan, pin: str) -> None:
         lines += [*(f"{name} = {json.dumps(value)}" for name, value in named.items()), f"pin = {{{source}}}"]
     if plan.guard is not None:
         lines += ["", "[guard]", f"path = {json.dumps(str(plan.guard.absolute()))}"]
+    if plan.egress is not None:
+        lines += ["", "[egress]", f"proxy = {json.dumps(plan.egress.proxy)}"]
     for chip_class, _ in plan.chips:
         lines += ["", "[[chips]]", f"class = {json.dumps(chip_class)}"]
         if chip_class in plan.serials:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 from brakeline.node.journal import Delivery, Journal, Outgoing
+from brakeline.node.ops.carry import Carried
 from brakeline.node.sender import Sender
 from brakeline.node.tls import open_channel
 from brakeline.treaty.document import TreatyDocument
@@ -34,12 +35,12 @@ async def submit_everywhere(
     Raises:
         StatementError, JsonError: the payload is no statement of this protocol.
     """
-    done = await submit_all([envelope], document, credentials, receipts, timeout_s, addresses, proxy=proxy)
+    done = await submit_all([Carried(envelope, {})], document, credentials, receipts, timeout_s, addresses, proxy=proxy)
     return done[envelope.digest]
 
 
 async def submit_all(
-    envelopes: Iterable[Envelope],
+    items: Iterable[Carried],
     document: TreatyDocument,
     credentials: grpc.ChannelCredentials,
     receipts: Path,
@@ -50,17 +51,18 @@ async def submit_all(
 ) -> dict[str, dict[str, tuple[Delivery, str]]]:
     """Submit to all verifiers at once; return by statement and verifier how far it came, with receipt or reason.
 
-    They are held in a file while this goes on, not in memory. *addresses*: host:port by verifier's name, where it
-    differs from the treaty's. *proxy*: as in ``[egress]``.
+    They are held in files while this goes on, not in memory; disclosures as they were encrypted elsewhere. *addresses*:
+    host:port by verifier's name, where it differs from the treaty's. *proxy*: as in ``[egress]``.
 
     Raises:
         StatementError, JsonError: a payload is no statement of this protocol; nothing was submitted.
     """
     with tempfile.TemporaryDirectory(prefix="brakeline-") as folder, Journal(Path(folder) / "outbox.db") as outbox:
-        digests = [_spool(outbox, envelope) for envelope in envelopes]
+        boxes = Path(folder) / "disclosures"
+        digests = [_spool(outbox, boxes, item, document) for item in items]
         at = dict(addresses or {})
         channels = [(v, open_channel(v, credentials, at.get(v.name), proxy=proxy)) for v in document.verifiers]
-        senders = [Sender(v, channel, outbox, document, receipts) for v, channel in channels]
+        senders = [Sender(v, channel, outbox, document, receipts, boxes=boxes) for v, channel in channels]
         tasks = [asyncio.create_task(_empty(sender, outbox)) for sender in senders]
         _, late = await asyncio.wait(tasks, timeout=timeout_s)
         for task in late:
@@ -77,8 +79,12 @@ async def _empty(sender: Sender, outbox: Journal) -> None:
         await sender.drain()
 
 
-def _spool(outbox: Journal, envelope: Envelope) -> str:
+def _spool(outbox: Journal, boxes: Path, item: Carried, document: TreatyDocument) -> str:
+    envelope = item.envelope
     statement = parse_statement(envelope.payload)
     author, sequence = (statement.authored.author, statement.authored.sequence) if statement.authored else ("", -1)
+    for name in {verifier.name for verifier in document.verifiers} & item.disclosures.keys():
+        (boxes / name).mkdir(parents=True, exist_ok=True)
+        (boxes / name / statement.digest).write_bytes(item.disclosures[name])
     outbox.spool(Outgoing(0, statement.digest, statement.name, author, sequence, envelope.to_body()))
     return statement.digest

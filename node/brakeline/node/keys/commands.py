@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from brakeline.ledger.ed25519 import Signer
     from brakeline.ledger.source import Source
-    from brakeline.node.config import KeyPart
+    from brakeline.node.config import EgressPart, KeyPart
     from brakeline.node.keys.guard import Guard, LastSigned
     from brakeline.treaty.document import TreatyDocument
     from brakeline.treaty.envelope import Envelope
@@ -35,6 +35,9 @@ After = Annotated[
 ]
 Logs = Annotated[
     list[str] | None, typer.Option("--log", help="VERIFIER=ADDRESS or VERIFIER=FOLDER of a log; default: the treaty's.")
+]
+Proxy = Annotated[
+    str | None, typer.Option(help="http://host:port that leads to the logs; a take-over keeps it as [egress].")
 ]
 Record = Annotated[
     Path | None, typer.Option(help="File that remembers what the root signed last, so that it signs no position twice.")
@@ -131,7 +134,7 @@ def rotate(
         if site.held not in ("", AWAITING):
             raise typer.BadParameter(f"this node's position is in doubt ({site.held}): use `brakeline node takeover`")
         document, store = site.document, open_store(folder, settings.key, _secret("BRAKELINE_PASSPHRASE"))
-        root = _pair(after) if after is not None else _root_stands(document, site.name, log or ())
+        root = _pair(after) if after is not None else _root_stands(document, site.name, log or (), settings.egress)
         ended = VKey(site.name, TYPE_STATEMENT, store.signer().public_key)
         site.journal.remember(AWAITING, ended.keyid)
         last = signed_up_to(site.journal)
@@ -210,6 +213,7 @@ def revoke(
     log: Logs = None,
     out: Out = Path("end.dsse.json"),
     record: Record = None,
+    proxy: Proxy = None,
     format: FormatOption = Format.TEXT,  # noqa: A002
 ) -> None:
     """End a site's key without another in its place: what it signed beyond the honoured statement is disowned.
@@ -221,7 +225,7 @@ def revoke(
     from brakeline.node.setup import load_treaty
 
     document, ended = load_treaty(treaty.read_bytes(), pin), VKey.parse(key)
-    root = _pair(after) if after is not None else _root_stands(document, ended.name, log or ())
+    root = _pair(after) if after is not None else _root_stands(document, ended.name, log or (), _egress(proxy))
     made = enrolment.revoke(document, ended, _pair(honours), period, _root(root_key), root, _guard(record))
     _write(out, made)
     value: dict[str, object] = {"digest": made.digest, "ends": ended.keyid, "out": str(out)}
@@ -301,6 +305,7 @@ def takeover(
     key_label: Annotated[str | None, typer.Option(help="The key's label; a new one.")] = None,
     pin_file: Annotated[str | None, typer.Option(help="File that holds the token's PIN.")] = None,
     pin_env: Annotated[str | None, typer.Option(help="Variable that holds the token's PIN.")] = None,
+    proxy: Proxy = None,
     format: FormatOption = Format.TEXT,  # noqa: A002
 ) -> None:
     """On a new host: learn from the logs where the site stands, make a new key, and ask for the old one to be replaced.
@@ -314,13 +319,14 @@ def takeover(
     signed = treaty.read_bytes()
     files = {name: Path(value) for name, _, value in (item.partition("=") for item in serials or ())}
     key = key_options(module, token, key_label, pin_file, pin_env)
-    plan = Plan(site, (), files, tls_dir, guard=guard, key=key)
+    egress = _egress(proxy)
+    plan = Plan(site, (), files, tls_dir, guard=guard, key=key, egress=egress)
     made = prepare(
         folder,
         plan,
         signed,
         pin,
-        _sources(load_treaty(signed, pin), log or ()),
+        _sources(load_treaty(signed, pin), log or (), egress),
         passphrase=_secret("BRAKELINE_PASSPHRASE"),
         now_ms=_now_ms,
         honours=None if honours is None else _pair(honours),
@@ -338,28 +344,43 @@ def _say_request(format: Format, out: Path, made: Envelope, lines: Sequence[str]
     emit(format, value, "\n".join([*lines, f"request  {made.digest}, written to {out}", following]))
 
 
-def _root_stands(document: TreatyDocument, site: str, logs: Sequence[str]) -> LastSigned:
+def _egress(proxy: str | None) -> EgressPart | None:
+    """Return ``[egress]`` with *proxy*."""
+    from brakeline.node.config import EgressPart
+    from pydantic import ValidationError
+
+    try:
+        return None if proxy is None else EgressPart(proxy=proxy)
+    except ValidationError:
+        raise typer.BadParameter(f"--proxy: http://host:port, found {proxy!r}") from None
+
+
+def _root_stands(document: TreatyDocument, site: str, logs: Sequence[str], egress: EgressPart | None) -> LastSigned:
     """Read from the logs which statement of the site's lab root is its last."""
     from brakeline.node.keys.chain import learn
     from brakeline.node.keys.guard import FRESH
 
-    chains = learn(document, site, _sources(document, logs), _now_ms)
+    chains = learn(document, site, _sources(document, logs, egress), _now_ms)
     branch = chains.branch(chains.lab)
     return branch[-1].at if branch else FRESH
 
 
-def _sources(document: TreatyDocument, given: Sequence[str]) -> Mapping[str, Callable[[], Source]]:
+def _sources(
+    document: TreatyDocument, given: Sequence[str], egress: EgressPart | None
+) -> Mapping[str, Callable[[], Source]]:
+    """Return what opens each verifier's log, through the proxy of *egress* where there is one."""
     from functools import partial
 
     from brakeline.ledger.source import open_source
 
+    way = None if egress is None else egress.proxy
     addresses = {verifier.name: verifier.url for verifier in document.verifiers}
     for item in given:
         name, found, address = item.partition("=")
         if not found or name not in addresses:
             raise typer.BadParameter(f"--log: VERIFIER=ADDRESS, a verifier of the treaty; found {item!r}")
         addresses[name] = address
-    return {name: partial(open_source, address) for name, address in addresses.items()}
+    return {name: partial(open_source, address, way) for name, address in addresses.items()}
 
 
 def _pair(text: str) -> LastSigned:

@@ -4,10 +4,12 @@
     brakeline node outbox submit box.jsonl --treaty ... --pin ... --tls-dir ... --receipts receipts   # outside
     brakeline node outbox receipts receipts --dir node         # in the closed site again
 
-*The box* is text: its first line ``{"format":"brakeline/outbox/v1","site":...,"treaty":...}``, then one envelope
-(DSSE JSON) a line, oldest first. Everything in it is signed and meant for everybody's eyes; who carries it can lose it,
-and nothing else. *Receipts* are the files that a node keeps anyway. They are verified on both sides, under the pinned
-treaty: whoever carries them cannot make one.
+*The box* is text: its first line ``{"format":"brakeline/outbox/v2","site":...,"treaty":...}``, then one envelope
+(DSSE JSON) a line, oldest first. Before an envelope with sealed values stands what opens them,
+``{"disclosures":{verifier:base64,...},"statement":digest}``: for each verifier with a disclosure key a copy that was
+encrypted to that key within the site. Envelopes are signed and meant for everybody's eyes, a disclosure is read by the
+verifier that it is for; who carries the box can lose it, and nothing else. *Receipts* are the files that a node keeps
+anyway. They are verified on both sides, under the pinned treaty: whoever carries them cannot make one.
 
 A node that runs has its journal to itself. So ``receipts`` leaves the files in its folder ``incoming``, where the node
 takes them up, as it takes up what ``node say`` leaves in ``inbox``.
@@ -15,24 +17,31 @@ takes them up, as it takes up what ``node say`` leaves in ``inbox``.
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.node.journal import Delivery, Journal, Outgoing
-from brakeline.node.sender import SUFFIX, keep_receipt
+from brakeline.node.sender import SUFFIX, keep_receipt, seal_to
 from brakeline.treaty import strictjson
+from brakeline.treaty.disclosure import MAX_DISCLOSURE
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import MAX_ENVELOPE_JSON, Envelope
 
-FORMAT = "brakeline/outbox/v1"
+FORMAT = "brakeline/outbox/v2"
 INCOMING = "incoming"
 MAX_HEADER = 4096
 MAX_RECEIPT = 1024 * 1024
 """Bytes of a receipt file: an entry of 64 KiB, a proof, a checkpoint with cosignatures, in base64."""
+
+
+_DISCLOSURES = b'{"disclosures":'
+_SEAL = 48
+"""Bytes that a sealed box is longer than what is in it."""
 
 
 class CarryError(BrakelineError):
@@ -52,6 +61,14 @@ class Taken:
     strange: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An envelope of a box, and what opens its sealed values: for each verifier named, encrypted to its key."""
+
+    envelope: Envelope
+    disclosures: Mapping[str, bytes]
+
+
 def owed(journal: Journal, document: TreatyDocument) -> list[Outgoing]:
     """Return the envelopes that some verifier still lacks, oldest first, each once."""
     found: dict[int, Outgoing] = {}
@@ -60,21 +77,34 @@ def owed(journal: Journal, document: TreatyDocument) -> list[Outgoing]:
     return [found[key] for key in sorted(found)]
 
 
-def export(path: Path, site: str, document: TreatyDocument, items: Sequence[Outgoing]) -> None:
+def disclosures(journal: Journal, document: TreatyDocument, digest: str) -> dict[str, bytes]:
+    """Return what opens the statement *digest*, encrypted to each verifier's key; empty where nothing is sealed."""
+    opens = journal.disclosure(digest)
+    boxes = {verifier.name: seal_to(verifier, opens) for verifier in document.verifiers}
+    return {name: box for name, box in boxes.items() if box}
+
+
+def export(path: Path, site: str, document: TreatyDocument, items: Iterable[Carried]) -> None:
     """Write the box *path*, whole or not at all."""
     head = strictjson.canonical({"format": FORMAT, "site": site, "treaty": document.digest})
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as out:
         out.write(head + b"\n")
         for item in items:
-            out.write(Envelope.from_body(item.body).to_dsse_json() + b"\n")
+            if item.disclosures:
+                sealed: strictjson.JsonObject = {
+                    name: base64.b64encode(box).decode() for name, box in sorted(item.disclosures.items())
+                }
+                said = strictjson.canonical({"disclosures": sealed, "statement": item.envelope.digest})
+                out.write(said + b"\n")
+            out.write(item.envelope.to_dsse_json() + b"\n")
         out.flush()
         os.fsync(out.fileno())
     part.rename(path)
 
 
-def read(path: Path, document: TreatyDocument) -> Iterator[Envelope]:
-    """Yield the envelopes of a box, one line at a time.
+def read(path: Path, document: TreatyDocument) -> Iterator[Carried]:
+    """Yield the envelopes of a box with their disclosures, one at a time.
 
     Raises:
         CarryError: ``carry-format`` (not a box, or a line too long; with its number), ``carry-treaty``.
@@ -91,13 +121,41 @@ def read(path: Path, document: TreatyDocument) -> Iterator[Envelope]:
                 found=str(value.get("treaty"))[:80],
                 fix="give the treaty and the pin that the site has",
             )
+        longest = max(MAX_ENVELOPE_JSON, _longest(document))
+        digest, sealed = "", dict[str, bytes]()
         for number in range(2, 1 << 62):
-            line = lines.readline(MAX_ENVELOPE_JSON + 2)
+            line = lines.readline(longest + 2)
             if not line:
+                if digest:
+                    raise _malformed(path, "disclosures of an envelope that does not follow")
                 return
             if not line.endswith(b"\n"):
                 raise _malformed(path, f"line {number} is cut off or too long")
-            yield Envelope.from_dsse_json(line[:-1])
+            if line.startswith(_DISCLOSURES) and not digest:
+                digest, sealed = _sealed(line[:-1], document, path, number)
+                continue
+            envelope = Envelope.from_dsse_json(line[:-1])
+            if digest not in ("", envelope.digest):
+                raise _malformed(path, f"line {number} is not the envelope whose disclosures stand before it")
+            yield Carried(envelope, sealed)
+            digest, sealed = "", {}
+
+
+def _longest(document: TreatyDocument) -> int:
+    """Return how long a line of disclosures may be: one for each verifier, in base64, with its name."""
+    return 200 + sum(len(item.name) + 10 + (MAX_DISCLOSURE + _SEAL + 2) * 4 // 3 for item in document.verifiers)
+
+
+def _sealed(line: bytes, document: TreatyDocument, path: Path, number: int) -> tuple[str, dict[str, bytes]]:
+    """Return the statement's digest, and by verifier what opens it."""
+    try:
+        value = strictjson.parse_object(line, max_bytes=_longest(document))
+        found, digest = value.get("disclosures"), value.get("statement")
+        if value.keys() == {"disclosures", "statement"} and isinstance(found, dict) and isinstance(digest, str):
+            return digest, {name: base64.b64decode(str(box), validate=True) for name, box in found.items()}
+    except (BrakelineError, ValueError):
+        pass
+    raise _malformed(path, f"line {number} holds no disclosures")
 
 
 def _head(line: bytes, path: Path) -> strictjson.JsonObject:
@@ -114,7 +172,7 @@ def _malformed(path: Path, found: str) -> CarryError:
     return CarryError(
         code="carry-format",
         message=f"{path.name} is not an exported outbox",
-        expected=f"a header of {FORMAT}, then one envelope a line",
+        expected=f"a header of {FORMAT}, then one envelope a line, its disclosures before it",
         found=found,
         fix="brakeline node outbox export FILE --dir DIR, and carry it unchanged",
     )

@@ -84,17 +84,23 @@ def export(
     from brakeline.node.journal import Journal
     from brakeline.node.ops import carry
     from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+    from brakeline.treaty.envelope import Envelope
 
     with reported():
         settings = config.load(folder / config.FILE)
         document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
         with Journal(folder / JOURNAL, read_only=True) as journal:
-            items = carry.owed(journal, document)
+            items = [
+                carry.Carried(Envelope.from_body(item.body), carry.disclosures(journal, document, item.digest))
+                for item in carry.owed(journal, document)
+            ]
         carry.export(file, settings.site, document, items)
+        disclosed = sum(bool(item.disclosures) for item in items)
         next_step = (
             f"next, where verifiers are reached: brakeline node outbox submit {file.name} --treaty ... --pin ..."
         )
-        emit(format, {"file": str(file), "statements": len(items)}, f"{len(items)} statements in {file}\n{next_step}")
+        value = {"file": str(file), "statements": len(items), "with_disclosures": disclosed}
+        emit(format, value, f"{len(items)} statements in {file}, {disclosed} with disclosures\n{next_step}")
 
 
 @outbox_app.command(
