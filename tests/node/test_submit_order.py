@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 from brakeline.ledger.errors import BrakelineError
-from brakeline.node.commands import terms_of
+from brakeline.node.send_commands import terms_of
 from brakeline.node.setup import load_versions
 from brakeline.node.submit_order import app, checked
 from brakeline.treaty.envelope import Envelope

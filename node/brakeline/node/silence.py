@@ -76,6 +76,6 @@ class Asker:
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 response = await self._stub.GetStatus(wire.to_status(), timeout=max(1.0, self._interval_s))
-                if wire.from_status(response) == self._verifier.name:
+                if wire.origin_of(response) == self._verifier.name:
                     self._heard(self._verifier.name)
             await asyncio.sleep(self._interval_s)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from brakeline.node.commands import Format, FormatOption, reported, submit, terms_of
+from brakeline.node.cli import Format, FormatOption, reported
+from brakeline.node.send_commands import submit, terms_of
 
 if TYPE_CHECKING:
     from brakeline.treaty.succession import Succession

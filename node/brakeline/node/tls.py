@@ -51,7 +51,7 @@ class TlsFiles:
         Raises:
             TlsError: ``tls-file``.
         """
-        return grpc.ssl_channel_credentials(_read(self.ca), _read(self.key), _read(self.certificate))
+        return grpc.ssl_channel_credentials(read_pem(self.ca), read_pem(self.key), read_pem(self.certificate))
 
 
 def open_channel(
@@ -71,7 +71,8 @@ def open_channel(
     return grpc.aio.secure_channel(address or verifier.grpc, credentials, options=list(options.items()))
 
 
-def _read(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """Return the bytes of one of the TLS files (TlsError ``tls-file``)."""
     try:
         return path.read_bytes()
     except OSError as error:

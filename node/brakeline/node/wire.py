@@ -79,8 +79,8 @@ def to_status(author: str = "") -> pb.GetStatusRequest:
     return pb.GetStatusRequest(author=author)
 
 
-def from_status(response: pb.GetStatusResponse) -> str:
-    """Return the name of the log that answers."""
+def origin_of(response: pb.GetStatusResponse) -> str:
+    """Return the name of the log that answers, whatever else it leaves out."""
     return response.origin
 
 
@@ -99,7 +99,7 @@ class Status:
     treaty: str
 
 
-def from_full_status(response: pb.GetStatusResponse) -> Status:
+def from_status(response: pb.GetStatusResponse) -> Status:
     """Return what a verifier says of itself (``wire-malformed`` when it leaves something out)."""
     if not response.checkpoint:
         raise _malformed("checkpoint", "a signed note", "none")

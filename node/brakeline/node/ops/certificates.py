@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
-from brakeline.node.tls import TlsError, TlsFiles
+from brakeline.node.tls import TlsError, TlsFiles, read_pem
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,7 +47,7 @@ def read(files: TlsFiles) -> Certificate:
         TlsError: ``tls-file`` (unreadable, or not PEM), ``tls-key-type`` (gRPC cannot use it), ``tls-key-other`` (the
             key is not the certificate's), ``tls-ca-other`` (no CA in ``ca.pem``, or none that is one).
     """
-    chain_pem, key_pem, ca_pem = (_bytes(path) for path in (files.certificate, files.key, files.ca))
+    chain_pem, key_pem, ca_pem = (read_pem(path) for path in (files.certificate, files.key, files.ca))
     try:
         leaf = x509.load_pem_x509_certificates(chain_pem)[0]
         key = load_pem_private_key(key_pem, password=None)
@@ -80,8 +79,8 @@ def read(files: TlsFiles) -> Certificate:
 
 def issued_by_known(files: TlsFiles) -> bool:
     """Say whether a CA of ``ca.pem`` issued the certificate; verifiers may trust another CA, so it is only a hint."""
-    chain = x509.load_pem_x509_certificates(_bytes(files.certificate))
-    authorities = x509.load_pem_x509_certificates(_bytes(files.ca))
+    chain = x509.load_pem_x509_certificates(read_pem(files.certificate))
+    authorities = x509.load_pem_x509_certificates(read_pem(files.ca))
     return any(_issued(authority, item) for authority in authorities for item in chain)
 
 
@@ -137,16 +136,3 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     return tuple(found.value.get_values_for_type(x509.DNSName))
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TlsError(
-            code="tls-file",
-            message="a TLS file cannot be read",
-            expected="a PEM file",
-            found=f"{path}: {error.strerror}",
-            fix="put tls.pem, tls.key and ca.pem into the folder that [tls] in node.toml names",
-        ) from None

@@ -62,7 +62,7 @@ def top(
 
     With --format json it looks once and prints one object.
     """
-    from brakeline.node.commands import reported
+    from brakeline.node.cli import reported
     from brakeline.node.ops import top as tops
 
     with reported():
@@ -80,7 +80,7 @@ def export(
 ) -> None:
     """Write what some verifier still lacks into one file, to be submitted elsewhere. Reads only; the node may run."""
     from brakeline.node import config
-    from brakeline.node.commands import reported
+    from brakeline.node.cli import reported
     from brakeline.node.journal import Journal
     from brakeline.node.ops import carry
     from brakeline.node.setup import JOURNAL, TREATY, load_treaty
@@ -125,7 +125,7 @@ def submit(
     """
     import asyncio
 
-    from brakeline.node.commands import reported
+    from brakeline.node.cli import reported
     from brakeline.node.journal import Delivery
     from brakeline.node.ops import carry
     from brakeline.node.setup import load_treaty
@@ -176,7 +176,7 @@ def receipts_(
     A running node takes them up itself within a second.
     """
     from brakeline.node import config
-    from brakeline.node.commands import reported
+    from brakeline.node.cli import reported
     from brakeline.node.journal import Journal, JournalError
     from brakeline.node.ops import carry
     from brakeline.node.service import RECEIPTS

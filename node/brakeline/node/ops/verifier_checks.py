@@ -56,7 +56,7 @@ async def _ask(
     address = settings.verifiers.get(verifier.name)
     channel = open_channel(verifier, tls.credentials(), address, proxy=proxy)
     try:
-        status = wire.from_full_status(
+        status = wire.from_status(
             await rpc.VerifierStub(channel).GetStatus(wire.to_status(), timeout=ASK_S, wait_for_ready=True)
         )
         policy = document.witness_policy(verifier.origin)

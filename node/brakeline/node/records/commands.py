@@ -41,7 +41,7 @@ def import_(
     """
     import time
 
-    from brakeline.node.commands import reported
+    from brakeline.node.cli import reported
     from brakeline.node.records import importing
     from brakeline.node.records import mapping as mappings
     from brakeline.node.records.read import FORMATS
