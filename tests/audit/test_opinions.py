@@ -10,13 +10,14 @@ from brakeline.audit.opinions import SUFFIX, disclosures_in
 from brakeline.audit.reading.one import Reading
 from brakeline.audit.replay import audit_sources
 from brakeline.audit.report import AuditReport, Exit, LogState
-from brakeline.ledger.entry import Kind
+from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.disclosure import Disclosure
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.opinion import Held, Opinion, OpinionWithdrawn, parse_opinion
 from brakeline.treaty.opinion_log import Disclosures
 from brakeline.treaty.oversight import Correction
+from brakeline.treaty.replay import LogReplay
 from brakeline.treaty.strictjson import JsonValue
 
 from tests.support import cast, sealing, worlds
@@ -100,6 +101,62 @@ def test_a_replay_with_the_disclosures_reproduces_the_opinions_and_shows_the_fig
     assert report.sealed == ()
     assert report.exit is Exit.FINDINGS
     assert not {"sealed-unopened", "opinions-not-reproduced"} & {item.code for item in report.unchecked}
+
+
+class Broken(BaseException):
+    """What a signal does to a program."""
+
+
+def test_a_replay_with_the_disclosures_goes_on_from_its_states_and_with_others_it_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, said = cheated()
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for digest, item in scene.author.disclosures.items():
+        (folder / f"{digest}{SUFFIX}").write_bytes(item.encoded)
+    whole = scene.audit(tmp_path, scene.all).to_json()
+    paths, treaty = [str(tmp_path / "logs" / log.name) for log in scene.world.logs], tmp_path / "treaty.json"
+
+    def audit() -> AuditReport:
+        given = disclosures_in(folder)
+        how = Reading(disclosures=given, disclosed=given.digest, states=tmp_path / "states", save_every=3)
+        return audit_sources(paths, treaty, DOCUMENT.digest, how=how)
+
+    feed, left = LogReplay.feed, 0
+
+    def feed_or_break(self: LogReplay, entry: Entry) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Broken
+        feed(self, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogReplay, "feed", feed_or_break)
+        for steps in (7, 5, 11, 8):
+            left = steps
+            with pytest.raises(Broken):
+                audit()
+    assert audit().to_json() == whole
+    assert audit().to_json() == whole, "from states that reach to the end"
+    kept = folder / f"{said.digest}{SUFFIX}"
+    kept.rename(tmp_path / "apart")
+    assert {log.divergence.code for log in audit().logs if log.divergence} == {"state-disclosures"}
+    (tmp_path / "apart").rename(kept)
+    without = Reading(states=tmp_path / "states")
+    found = audit_sources(paths, treaty, DOCUMENT.digest, how=without).logs
+    assert {log.divergence.code for log in found if log.divergence} == {"state-disclosures"}
+
+
+def test_a_disclosure_that_changes_while_it_is_used_counts_as_none(tmp_path: Path) -> None:
+    scene, said = cheated()
+    file = tmp_path / f"{said.digest}{SUFFIX}"
+    file.write_bytes(scene.disclosure(said).encoded)
+    given = disclosures_in(tmp_path)
+    assert given(said.digest) == scene.disclosure(said)
+    file.write_bytes(b"{}")
+    assert given(said.digest) is None
 
 
 def test_a_replay_without_them_holds_and_lists_exactly_what_it_could_not_check(tmp_path: Path) -> None:

@@ -7,8 +7,12 @@ import json
 import pickle
 import random
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,6 +34,7 @@ from tests.support import cast, worlds
 from tests.support.worlds import World
 
 CI_BREAKS, SOAK_BREAKS = 4, 50
+CI_KILLS, SOAK_KILLS = 3, 50
 EVERY = 5
 """Entries between two states."""
 
@@ -161,6 +166,53 @@ def test_interrupted_at_random_and_resumed(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.soak
 def test_interrupted_often_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted_and_resumed(Desk(tmp_path, worlds.cheating()), monkeypatch, 7, SOAK_BREAKS)
+
+
+COMMAND = (sys.executable, "-c", "from brakeline.cli import main; main()", "audit", "replay")
+
+
+def killed(words: Sequence[str], folder: Path, after: int) -> bool:
+    """Run the audit; kill it (SIGKILL) once it has written *after* files into *folder*. Say whether it came to that."""
+    known = {item.stat().st_ino for item in folder.iterdir()} if folder.exists() else set[int]()
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        time.sleep(0.001)
+        with suppress(FileNotFoundError):  # a name that was listed is gone
+            fresh = {item.stat().st_ino for item in folder.iterdir()} - known
+            after -= len(fresh)
+            known |= fresh
+        if after <= 0:
+            process.kill()
+            process.wait()
+    return process.returncode == -signal.SIGKILL
+
+
+def killed_and_resumed(desk: Desk, seed: int, kills: int) -> None:
+    """Kill real audits wherever it falls, in the middle of a save too; each goes on from what the last one left."""
+    rng, done, begun = random.Random(seed), 0, 0
+    words = [*map(str, desk.paths), "--treaty", str(desk.treaty), "--pin", desk.world.pin, "--format", "json"]
+    keeping = [*words, "--state", str(desk.states), "--save-every", "2"]
+    whole = subprocess.run([*COMMAND, *words], capture_output=True, check=False)
+    while done < kills:
+        begun += 1
+        if killed(keeping, desk.states, rng.randint(1, 25)):
+            done += 1
+        else:  # it was through before
+            shutil.rmtree(desk.states)
+        assert begun <= 4 * kills + 4
+    again = subprocess.run([*COMMAND, *keeping], capture_output=True, check=False)
+    assert (again.returncode, again.stdout) == (whole.returncode, whole.stdout)
+    assert json.loads(again.stdout)["findings_digest"] == json.loads(whole.stdout)["findings_digest"]
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_and_resumed(tmp_path: Path, seed: int) -> None:
+    killed_and_resumed(Desk(tmp_path, worlds.cheating()), seed, CI_KILLS)
+
+
+@pytest.mark.soak
+def test_killed_often_and_resumed(tmp_path: Path) -> None:
+    killed_and_resumed(Desk(tmp_path, worlds.cheating()), 11, SOAK_KILLS)
 
 
 def test_a_log_that_has_grown_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

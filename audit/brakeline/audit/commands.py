@@ -82,6 +82,7 @@ def replay(
     state: Annotated[
         Path | None, typer.Option(help="Keep states here, and go on from them; a folder that only you can write.")
     ] = None,
+    save_every: Annotated[int, typer.Option(min=1, help="Entries of a log between two states.")] = 65_536,
     since: Annotated[
         list[Path] | None, typer.Option(help="A checkpoint that you kept: signatures up to it were checked before.")
     ] = None,
@@ -115,8 +116,6 @@ def replay(
     kept = read_kept(since, load_pinned(treaty, pin.lower())) if since else {}
     as_of_ms = None if as_of is None else parse_instant(as_of)
     opened = None if disclosures is None else disclosures_in(disclosures)
-    if opened is not None and state is not None:
-        raise typer.BadParameter("--state and --disclosures: what is disclosed is not kept in states; give one of them")
     bundles: list[Bundle] = []
     details: list[Detail] = []
 
@@ -140,7 +139,14 @@ def replay(
         evidence=bundles,
         tell=look_at,
         progress=Pace(sys.stderr) if progress or (progress is None and sys.stderr.isatty()) else None,
-        how=Reading(processes=processes, states=state, since=kept, disclosures=opened),
+        how=Reading(
+            processes=processes,
+            states=state,
+            save_every=save_every,
+            since=kept,
+            disclosures=opened,
+            disclosed="" if opened is None else opened.digest,
+        ),
         policy=own,
     )
     if html is not None:

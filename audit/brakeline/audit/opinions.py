@@ -8,20 +8,45 @@ believed: a disclosure that does not open its statement counts as not given.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from brakeline.audit.report import OpinionReport, SealedReport
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.disclosure import Disclosure, parse_disclosure
-from brakeline.treaty.opinion_log import Disclosures
 from brakeline.treaty.replay import Facts
 from brakeline.treaty.statements import to_json
 
 SUFFIX = ".disclosure.json"
 
 
-def disclosures_in(folder: Path) -> Disclosures:
-    """Return what opens statements from the files in *folder*; they are read when they are asked for.
+class DisclosureFolder:
+    """What opens statements, from files; each is read when it is asked for, and must be as it was at first.
+
+    Attributes:
+        digest: SHA-256 (hex) over the names and bytes of all files: equal for the same disclosures.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {path.name.removesuffix(SUFFIX): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
+        self._seen = {name: sha256(path.read_bytes()).digest() for name, path in self._files.items()}
+        rows = (name.encode() + b"\0" + seen for name, seen in sorted(self._seen.items()))
+        self.digest = sha256(b"".join(rows)).hexdigest()
+
+    def __call__(self, statement: str) -> Disclosure | None:
+        """Return the disclosure of *statement*, by digest; None where there is none that can be read."""
+        path = self._files.get(statement)
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+            return parse_disclosure(data) if sha256(data).digest() == self._seen[statement] else None
+        except (BrakelineError, OSError):
+            return None
+
+
+def disclosures_in(folder: Path) -> DisclosureFolder:
+    """Return what opens statements from the files in *folder*.
 
     Raises:
         BrakelineError: ``disclosures-unreadable``: there is no such folder.
@@ -34,18 +59,7 @@ def disclosures_in(folder: Path) -> Disclosures:
             found=str(folder),
             fix="give the folder that holds the *.disclosure.json files",
         )
-    files = {path.name.removesuffix(SUFFIX): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
-
-    def find(statement: str) -> Disclosure | None:
-        path = files.get(statement)
-        if path is None:
-            return None
-        try:
-            return parse_disclosure(path.read_bytes())
-        except (BrakelineError, OSError):
-            return None
-
-    return find
+    return DisclosureFolder(folder)
 
 
 def opinion_reports(parts: Iterable[Facts]) -> Iterator[OpinionReport]:

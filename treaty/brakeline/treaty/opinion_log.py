@@ -119,9 +119,10 @@ class OpinionLog:
         """Return what a copy needs: all but the functions that its maker lent it."""
         return {**self.__dict__, "_past": None, "_disclosures": None}
 
-    def lend(self, past: Payloads | None) -> None:
-        """Read the log's past from here from now on."""
+    def lend(self, past: Payloads | None, disclosures: Disclosures | None = None) -> None:
+        """Read the log's past from here from now on, and *disclosures*: the same ones as before."""
         self._past = past
+        self._disclosures = self._disclosures if disclosures is None else disclosures
         if self._judge is not None:
             self._judge.lend(self._again)
 

@@ -241,11 +241,17 @@ class LogReplay:
         del state["_root_at"], state["_verify"], state["_entries"]
         return state
 
-    def lend(self, root_at: RootAt, verify: Verify, entries: Entries | None = None) -> None:
+    def lend(
+        self,
+        root_at: RootAt,
+        verify: Verify,
+        entries: Entries | None = None,
+        disclosures: Disclosures | None = None,
+    ) -> None:
         """Go on with these functions (see the constructor)."""
         self._root_at, self._verify, self._entries = root_at, verify, entries
         self._judge.lend(None if entries is None else self._past)
-        self._opinions.lend(self._payloads)
+        self._opinions.lend(self._payloads, disclosures)
 
     def key_of(self, keyid: str) -> bytes | None:
         """Return the key with this id, as far as the treaty and the entries fed name it."""

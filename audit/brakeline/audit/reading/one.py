@@ -35,8 +35,8 @@ class Reading:
         processes: how many, this one included; 0 lets the length of the logs decide.
         states: a folder of states to go on from, and to keep states in; None keeps none.
         save_every: entries between two saves.
-        disclosures: opens sealed statements, so that opinions are reproduced; with them no state is kept or used, since
-            what is disclosed belongs in no cache.
+        disclosures: opens sealed statements, so that opinions are reproduced.
+        disclosed: names all of these disclosures (SHA-256, hex); states are kept and used with them where it is given.
         since: origin -> the checkpoint up to which the auditor checked the log before, as it was kept.
     """
 
@@ -45,6 +45,7 @@ class Reading:
     save_every: int = SAVE_EVERY
     since: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     disclosures: Disclosures | None = None
+    disclosed: str = ""
 
     def workers(self, entries: int) -> int:
         """Return how many processes verify signatures beside this one, for a log of so many *entries*."""
@@ -115,7 +116,7 @@ class OneLog:
         def order(entries: Iterator[Entry]) -> Iterator[Entry]:
             return self._ahead.of(entries, lambda keyid: replay.key_of(keyid))
 
-        replay.lend(reader.root_at, verify, reader.entries)
+        replay.lend(reader.root_at, verify, reader.entries, self._how.disclosures)
         told = None if progress is None else partial(progress, copy.report.source)
         before = state.previous or None
         read_copy(copy, take, told, start=state.size, previous=before, order=order)
@@ -130,11 +131,17 @@ class OneLog:
         states = known = None
         document = self._treaty.root
         disclosures = self._how.disclosures
-        if self._how.states is not None and disclosures is None:
-            states = States(self._how.states, document, paranoid=self._paranoid, every=self._how.save_every)
+        if self._how.states is not None and (disclosures is None or self._how.disclosed):
+            states = States(
+                self._how.states,
+                document,
+                paranoid=self._paranoid,
+                disclosed=self._how.disclosed,
+                every=self._how.save_every,
+            )
             known = states.load(reader)
         if known is None:
-            archive = Spill()
+            archive, second = Spill(), None if disclosures is None else Spill()
             replay = LogReplay(
                 document,
                 reader.checkpoint.origin,
@@ -142,9 +149,9 @@ class OneLog:
                 archive=archive,
                 versions=tuple(self._treaty.known.values()),
                 disclosures=disclosures,
-                second=None if disclosures is None else Spill(),
+                second=second,
             )
-            known = State(replay, archive)
+            known = State(replay, archive, second)
         return states, known
 
     def _trusted(self, copy: Copy, reader: LogReader) -> int:

@@ -7,8 +7,10 @@ the state's size, from tiles that lead to the checkpoint, is the one that the st
 refused, never repaired. What it is not: evidence, or anything to hand on or to accept from others; a report made
 without it is the same.
 
+A state that was made with disclosures holds figures that they open, and serves with the very same disclosures only.
+
 Form: a line of canonical JSON (what the state is of, and the SHA-256 of what follows), then Python objects, read back
-by a reader that makes nothing but this project's plain values; beside it a copy of the scratch file. The header is
+by a reader that makes nothing but this project's plain values; beside it a copy of each scratch file. The header is
 written last, by a rename, so that an interrupted save leaves the state before.
 """
 
@@ -19,7 +21,7 @@ import io
 import os
 import pickle
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -35,7 +37,7 @@ from brakeline.treaty.errors import JsonError
 from brakeline.treaty.replay import LogReplay
 from brakeline.treaty.strictjson import JsonObject, canonical, parse_object
 
-FORMAT = "brakeline/replay-state/v1"
+FORMAT = "brakeline/replay-state/v2"
 SAVE_EVERY = 1 << 16
 """Entries between two saves."""
 MAX_HEADER = 4096
@@ -47,6 +49,7 @@ class State:
 
     Attributes:
         replay, archive: the replay, and the scratch file it writes to.
+        second: the scratch file of the rules over opened values, None where nothing is opened.
         size: entries fed.
         previous: SHA-256 of the entry before, 32 bytes; b"" when there is none.
         newest_ms: when the newest entry was received; None for an empty log.
@@ -55,6 +58,7 @@ class State:
 
     replay: LogReplay
     archive: Spill
+    second: Spill | None = None
     size: int = 0
     previous: bytes = b""
     newest_ms: int | None = None
@@ -64,13 +68,21 @@ class State:
 class States:
     """The states of one treaty's logs, in one folder."""
 
-    def __init__(self, folder: Path, document: TreatyDocument, *, paranoid: bool, every: int = SAVE_EVERY) -> None:
-        """Keep states in *folder*, made if absent, and readable by its owner alone.
+    def __init__(
+        self,
+        folder: Path,
+        document: TreatyDocument,
+        *,
+        paranoid: bool,
+        disclosed: str = "",
+        every: int = SAVE_EVERY,
+    ) -> None:
+        """Keep states in *folder*, made if absent, and readable by its owner alone; *disclosed* names the disclosures.
 
         Raises:
             BrakelineError: ``state-unsafe``: others may write there, or it is not ours.
         """
-        self._folder, self._document, self._paranoid = folder, document, paranoid
+        self._folder, self._document, self._paranoid, self._disclosed = folder, document, paranoid, disclosed
         self.every = every
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _own(folder)
@@ -79,7 +91,8 @@ class States:
         """Return the state of the log that *reader* reads, None when there is none.
 
         Raises:
-            BrakelineError: ``state-damaged``, ``state-unsafe``, ``state-other``, ``state-ahead``, ``state-history``.
+            BrakelineError: ``state-damaged``, ``state-unsafe``, ``state-other``, ``state-disclosures``,
+                ``state-ahead``, ``state-history``.
         """
         path = self._path(reader.checkpoint.origin)
         if not path.exists():
@@ -93,7 +106,8 @@ class States:
         wanted = self._header(reader.checkpoint.origin)
         for name, value in wanted.items():
             if header.get(name) != value:
-                raise _refused("state-other", path, f"{name} {value}", str(header.get(name))[:80])
+                code = "state-disclosures" if name == "disclosures" else "state-other"
+                raise _refused(code, path, f"{name} {value}", str(header.get(name))[:80])
         size, root, scratch = header.get("size"), header.get("root"), path.with_name(str(header.get("scratch")))
         if hashlib.sha256(body).hexdigest() != header.get("body") or not isinstance(size, int):
             raise _refused("state-damaged", path, str(header.get("body")), "other bytes")
@@ -108,11 +122,13 @@ class States:
         origin = reader.checkpoint.origin
         path = self._path(origin)
         scratch = path.with_name(f"{origin}.{state.size}.scratch")
-        old = {item for item in self._folder.glob(f"{origin}.*.scratch") if item != scratch}
-        index = state.archive.copy_to(scratch)
+        fresh = [(state.archive, scratch)]
+        if state.second is not None:
+            fresh.append((state.second, _beside(scratch)))
+        old = {item for item in self._folder.glob(f"{origin}.*.scratch") if item not in {file for _, file in fresh}}
         stream = io.BytesIO()
-        writer = _Writer(stream, self._document, state.archive)
-        writer.dump((*index, _digest(scratch)))
+        writer = _Writer(stream, self._document, [archive for archive, _ in fresh])
+        writer.dump([(*archive.copy_to(file), _digest(file)) for archive, file in fresh])
         writer.dump((state.previous, state.newest_ms, dict(state.counts), state.replay))
         body = stream.getvalue()
         header: JsonObject = {
@@ -129,16 +145,19 @@ class States:
     def _read(self, path: Path, body: bytes, scratch: Path, size: int) -> State:
         reader = _Reader(io.BytesIO(body), self._document)
         try:
-            places, sizes, free, digest = reader.load()
-            if _digest(scratch) != digest:
-                raise _refused("state-damaged", scratch, digest, "other bytes")
-            reader.archive = Spill.restored(scratch, (places, sizes, free))
+            for file, (places, sizes, free, digest) in zip((scratch, _beside(scratch)), reader.load(), strict=False):
+                if _digest(file) != digest:
+                    raise _refused("state-damaged", file, digest, "other bytes")
+                reader.archives.append(Spill.restored(file, (places, sizes, free)))
             previous, newest_ms, counts, replay = reader.load()
         except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, EOFError, OSError) as error:
             raise _refused("state-damaged", path, "a state that this program wrote", str(error)[:120]) from None
         if not isinstance(replay, LogReplay):
             raise _refused("state-damaged", path, "a replay", type(replay).__name__)
-        return State(replay, reader.archive, size, previous, newest_ms, counts)
+        archive, second = (*reader.archives, None)[:2]
+        if archive is None or bool(self._disclosed) is (second is None):
+            raise _refused("state-damaged", path, "a scratch file for all that is judged", str(len(reader.archives)))
+        return State(replay, archive, second, size, previous, newest_ms, counts)
 
     def _path(self, origin: str) -> Path:
         return self._folder / f"{origin}.state"
@@ -150,15 +169,16 @@ class States:
             "treaty": self._document.digest,
             "origin": origin,
             "paranoid": self._paranoid,
+            "disclosures": self._disclosed,
         }
 
 
 class _Writer(pickle.Pickler):
-    """Writes a replay; the treaty and the scratch file are named, not written."""
+    """Writes a replay; the treaty and the scratch files are named, not written."""
 
-    def __init__(self, stream: io.BytesIO, document: TreatyDocument, archive: Spill) -> None:
+    def __init__(self, stream: io.BytesIO, document: TreatyDocument, archives: Sequence[Spill]) -> None:
         super().__init__(stream, protocol=5)
-        self._named = {id(document): "treaty", id(archive): "archive"}
+        self._named = {id(document): "treaty", **{id(item): f"archive {n}" for n, item in enumerate(archives)}}
 
     def persistent_id(self, obj: object) -> str | None:
         """Return the name of what is not written."""
@@ -168,18 +188,18 @@ class _Writer(pickle.Pickler):
 class _Reader(pickle.Unpickler):
     """Reads what :class:`_Writer` wrote, and makes objects of the classes below and of no others."""
 
-    archive: Spill
-
     def __init__(self, stream: io.BytesIO, document: TreatyDocument) -> None:
         super().__init__(stream)
         self._document = document
+        self.archives: list[Spill] = []
 
     def persistent_load(self, pid: object) -> object:
         """Return what has this name."""
         if pid == "treaty":
             return self._document
-        if pid == "archive":
-            return self.archive
+        for number, archive in enumerate(self.archives):
+            if pid == f"archive {number}":
+                return archive
         raise pickle.UnpicklingError(f"nothing is called {pid!r}")
 
     def find_class(self, module: str, name: str) -> object:
@@ -222,6 +242,11 @@ def _files(folder: Traversable) -> Iterator[bytes]:
             yield item.read_bytes()
 
 
+def _beside(scratch: Path) -> Path:
+    """Return where the scratch file of what is opened lies."""
+    return scratch.with_name(scratch.name.removesuffix(".scratch") + ".opened.scratch")
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -240,10 +265,12 @@ _MESSAGES = {
     "state-unsafe": "others may have written this state",
     "state-damaged": "this is not a state as it was saved",
     "state-other": "this state is of another treaty, log, way of checking, or version of this program",
+    "state-disclosures": "this state was made with other disclosures, or with none",
     "state-ahead": "this state is of a longer log than the one shown now",
     "state-history": "this state was made under another history of this log",
 }
 _FIXES = {
+    "state-disclosures": "give another --state folder: what is opened by other disclosures is judged from entry 0",
     "state-ahead": "read the log from where it was read before; one that shows less than it did may be an old copy",
     "state-history": "keep the state and this copy; audit both copies together without --state: a fork is misconduct",
 }
