@@ -18,9 +18,9 @@ help:  ## list the commands
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one, or set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/.demo: requirements/testnet.txt pyproject.toml | .venv/bin/python
+.venv/.demo: requirements/testnet.txt requirements/build.txt pyproject.toml | .venv/bin/python
 	$(INSTALL) --no-deps --require-hashes -r requirements/testnet.txt
-	$(INSTALL) hatchling editables
+	$(INSTALL) --no-deps --require-hashes -r requirements/build.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -65,6 +65,7 @@ requirements: .venv/.dev  ## pin again what CI and releases install (needs uv on
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra node pyproject.toml -o requirements/node.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra testnet pyproject.toml -o requirements/testnet.txt
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --extra dev pyproject.toml -o requirements/dev.txt
+	printf 'hatchling\neditables\n' | uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --universal --constraints requirements/dev.txt - -o requirements/build.txt
 
 sbom: .venv/.dev  ## write a CycloneDX bill of materials a pin file into build/sbom
 	$(BIN)/python tools/sbom.py build/sbom

@@ -121,7 +121,7 @@ def test_the_generated_code_is_what_the_proto_file_generates() -> None:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("name", ["base", "testnet", "dev"])
+@pytest.mark.parametrize("name", ["base", "node", "testnet", "dev", "build"])
 def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> None:
     text = (TOP / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     pins = [line for line in text.splitlines() if line and not line[0].isspace() and not line.startswith("#")]
@@ -134,7 +134,7 @@ def test_requirements_are_pinned_with_hashes_and_name_no_index(name: str) -> Non
     assert "://" not in text
 
 
-@pytest.mark.parametrize(("name", "extra"), [("base", None), ("testnet", "testnet"), ("dev", "dev")])
+@pytest.mark.parametrize(("name", "extra"), [("base", None), ("node", "node"), ("testnet", "testnet"), ("dev", "dev")])
 def test_what_pyproject_asks_for_is_pinned(name: str, extra: str | None) -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else [])]

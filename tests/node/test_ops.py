@@ -367,10 +367,3 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     )
     told = [line for line in found.stderr.splitlines() if unit.name in line]
     assert told == []
-
-
-def test_the_image_installs_by_hash_and_runs_as_nobody_special() -> None:
-    text = (house.ROOT / "node" / "deploy" / "Containerfile").read_text(encoding="utf-8")
-    assert "--require-hashes -r /src/requirements/node.txt" in text
-    assert (house.ROOT / "requirements" / "node.txt").is_file()
-    assert "USER 10001" in text
