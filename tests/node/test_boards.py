@@ -335,7 +335,22 @@ async def opened_late(tmp_path: Path) -> None:
     assert one.at_ms < two.at_ms
     tensor = next(item for item in two.counters if item.quantity is Quantity.TENSOR_PPM)
     assert (tensor.value, tensor.over_ms) == (615_000, 1_000)
-    assert machine.closed
+    await house.until(lambda: machine.closed)
+
+
+def test_a_reading_that_the_disk_does_not_take_is_none_and_the_node_goes_on(tmp_path: Path) -> None:
+    async def scene() -> None:
+        text = tmp_path / "exporter.txt"
+        text.write_text(exporter())
+        settings_ = AcceleratorsPart.model_validate({"meter": "dcgm", "sources": [str(text)]})
+        boards_ = Accelerators(settings_, tmp_path / "counters", lambda: 1)
+        (tmp_path / "counters" / "dcgm.0.jsonl").mkdir()  # a file cannot be written where a folder is
+        await boards_.beyond(1)
+        (tmp_path / "counters" / "dcgm.0.jsonl").rmdir()
+        await boards_.beyond(2)
+
+    asyncio.run(scene())
+    assert len(list(Kept(tmp_path / "counters").lines("dcgm", 0, 10))) == 1
 
 
 def test_a_kept_line_reads_back_as_it_was() -> None:

@@ -1,13 +1,15 @@
 """Reads the boards' counters while the node runs, and keeps every reading. What they amount to is not decided here.
 
-A meter that cannot be opened or read is tried again at the next turn; meanwhile the time is unknown, which the books
-say (:mod:`brakeline.node.boards`). Drivers and exporters may block, so they are read on a thread of their own.
+A meter that cannot be opened or read, or whose reading the disk does not take, is tried again at the next turn;
+meanwhile the time is unknown, which the books say (:mod:`brakeline.node.boards`). Drivers and exporters may block, so
+they are read on a thread of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +49,7 @@ class Accelerators:
         self._makers = meters_of(settings) if makers is None else makers
         self._open: dict[int, Meter] = {}
         self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="boards")
         self._newest = 0
         self._said: dict[int, str] = {}
 
@@ -57,8 +60,9 @@ class Accelerators:
                 await self._read()
                 await asyncio.sleep(self._every_s)
         finally:
-            for meter in self._open.values():
-                meter.close()
+            # behind a reading that may still be under way, on the same thread: meters are not made for two
+            self._thread.submit(self._close)
+            self._thread.shutdown(wait=False)
 
     async def beyond(self, instant: int) -> None:
         """Return when everything was read at or after *instant* (Unix ms), which has come."""
@@ -75,18 +79,28 @@ class Accelerators:
 
     async def _one(self, number: int, make: Callable[[], Meter], at: int) -> None:
         try:
-            reading = await asyncio.to_thread(self._take, number, make, at)
+            loop = asyncio.get_running_loop()
+            self._kept.keep(await loop.run_in_executor(self._thread, self._take, number, make, at))
         except MeterError as error:
-            if self._said.get(number) != error.code:
-                _log.warning("boards-not-read", **error.as_dict())
-            self._said[number] = error.code
-            return
-        self._kept.keep(reading)
-        if self._said.pop(number, ""):
-            _log.info("boards-read-again", meter=reading.meter)
+            self._not_read(number, error.code, error.as_dict())
+        except OSError as error:  # a reading that is not on disk was never made
+            self._not_read(number, "meter-not-kept", {"found": str(error)})
+        else:
+            if self._said.pop(number, ""):
+                _log.info("boards-read-again")
+
+    def _not_read(self, number: int, code: str, why: Mapping[str, object]) -> None:
+        """Say once that a meter gives nothing, until it does again or for another reason."""
+        if self._said.get(number) != code:
+            _log.warning("boards-not-read", **{"code": code, **why})
+        self._said[number] = code
 
     def _take(self, number: int, make: Callable[[], Meter], at: int) -> Reading:
         meter = self._open.get(number)
         if meter is None:
             meter = self._open[number] = make()
         return meter.read(at)
+
+    def _close(self) -> None:
+        for meter in self._open.values():
+            meter.close()
