@@ -29,10 +29,11 @@ import trustme
 from brakeline.ledger import ed25519
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.source import HttpSource, Source
-from brakeline.node import config
+from brakeline.node import config, raw
 from brakeline.node.journal import Journal
 from brakeline.node.keys.chain import Chains, learn
 from brakeline.node.keys.guard import Guard
+from brakeline.node.raw import RawCounters
 from brakeline.node.sender import Sender
 from brakeline.node.service import Node
 from brakeline.node.setup import open_site
@@ -102,6 +103,8 @@ STEPS: tuple[tuple[type, str], ...] = (
     (Journal, "signed"),
     (Journal, "delivered"),
     (Journal, "add_samples"),
+    (Journal, "prune"),
+    (RawCounters, "keep"),
     (Sender, "_keep"),
 )
 """What a statement goes through. Random moments seldom fall between two of these; half of the lives end there."""
@@ -205,6 +208,10 @@ def check(folder: Path, document: TreatyDocument, flop: int) -> list[str]:
         problems.append("a period is booked twice, or missing")
     if [sequence for sequence, _ in positions] != list(range(len(positions))):
         problems.append("the chain has a hole, or a position twice")
+    held = {item.digest: item for item in RawCounters(folder / "node", config.RawPart()).held()}
+    metered = {line.meter.digest for usage in books for line in usage.lines if line.meter is not None}
+    if lost := [digest for digest in metered if digest not in held or not raw.read(held[digest])]:
+        problems.append(f"raw counters that were committed to are lost: {lost[:3]}")
     made = {tuple(line.split()) for line in (folder / "signatures").read_text().splitlines()}
     twice = [sequence for sequence, count in Counter(sequence for sequence, _ in made).items() if count > 1]
     if twice:
