@@ -232,6 +232,7 @@ def test_books_that_were_challenged_are_named_in_order() -> None:
     usages = sorted(digest(f"books {number}") for number in range(3))
     for usage in reversed(usages):
         challenged(logs[:2], usage=usage)
+    challenged(logs[:1], usage="0" * 64)  # of one log alone, and before the others
     assert [item.figures["usage"] for item in shut(logs)] == usages
 
 
