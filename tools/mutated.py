@@ -25,8 +25,10 @@ from typing import Any
 PREFIX = "brakeline.treaty."
 REFUSALS = ("Refused", "NotYet")
 WORDS = ("message", "expected", "found", "fix")
-MISTAKES = ("KeyError", "IndexError", "TypeError", "ValueError")
-"""What Python raises at a caller's mistake, with nothing but words."""
+WORDY = ("KeyError", "IndexError", "TypeError", "ValueError", "invalid", "_not_pinned")
+"""What is made with nothing but words: what Python raises at a caller's mistake, and refusals of one code."""
+AT_IMPORT = ("__get_pydantic_core_schema__", "__get_pydantic_json_schema__")
+"""What runs while modules are imported, when no mutant is active yet."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Mutant:
         source: SHA-256 of the file that was changed.
         name: mutmut's name of the changed function.
         diff: the lines that differ.
-        prose: whether only words for people differ.
+        prose: whether only words for people differ, or what no run can show.
     """
 
     module: str
@@ -161,7 +163,7 @@ def described(module: str, source: str, code: str) -> list[Mutant]:
         before, after = (_lines(item) for item in (functions[f"{function}__mutmut_orig"], node))
         lines = list(unified_diff(before, after, lineterm="", n=0))[2:]
         diff = "\n".join(line for line in lines if not line.startswith("@@"))
-        same = _wordless(before) == _wordless(after)
+        same = function.rpartition("ǁ")[2] in AT_IMPORT or _wordless(before) == _wordless(after)
         found.append(Mutant(module, source, name, diff, prose=same))
     return found
 
@@ -194,7 +196,7 @@ class _Wordless(ast.NodeTransformer):
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name == "cast" and len(node.args) == 2:
             node.args[0] = ast.Constant("...")
-        if name in MISTAKES:
+        if name in WORDY:
             return ast.Call(node.func, [], [])
         if name in REFUSALS:
             return ast.Call(node.func, node.args[:1], [])

@@ -224,6 +224,14 @@ def test_the_earliest_and_largest_statement_of_a_batch_counts(hall: Scene) -> No
     assert [item.figures["attested"] for item in hall.found()] == ["3"]
 
 
+def test_a_movement_with_nobody_at_its_other_end_hides_none_of_the_others(hall: Scene) -> None:
+    hall.say("evidence:shipment", VENDOR, **span(1), serials={"root": digest("batch"), "count": 2})
+    retired = moved("retired", 1, serials="old")
+    hold(hall, CHIPS + 1, retired, moved("acquired", 2, VENDOR), follows=hall.inventory.digest)
+    hall.book(9)
+    assert hall.found() == []
+
+
 def test_two_sites(hall: Scene) -> None:
     one_opening, again, other = hall.say("opening"), hall.say("opening"), hall.say("opening", OTHER_SITE)
     first = min(one_opening, again, key=lambda item: item.digest)
@@ -419,6 +427,15 @@ def test_energy_gap() -> None:
     total = (400 - 150 - 40) + (400 - 15 - 40)
     figures = {"metered_joules": 400, "attested_joules": 10, "sum_joules": total, "k_joules": 40, "k_permille": 0}
     one(scene.found(), SITE, 3, said[2:], **figures, h_joules=400)
+
+
+@pytest.mark.parametrize("readings", [(900, 1_000), (1_000, 900)])
+def test_of_two_meters_the_smaller_reading_counts_whichever_came_first(readings: tuple[int, int]) -> None:
+    scene = Scene(alone("energy-gap"))
+    scene.book(2, line("training", 10, joules="1"))
+    for joules in readings:
+        scene.say("evidence:energy", METER, **span(2), joules=str(joules))
+    assert [item.figures["metered_joules"] for item in scene.found()] == ["900"]
 
 
 def test_energy_that_is_known_again_counts_from_there() -> None:

@@ -8,11 +8,13 @@ import pytest
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.opinion_log import SealedStatement
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile import logs as seen
+from brakeline.treaty.reconcile.braking import acknowledgements_due
 from brakeline.treaty.reconcile.challenges import challenges_due, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
-from brakeline.treaty.reconcile.reporting import Reported, reported_by, together
+from brakeline.treaty.reconcile.reporting import Reported, due_periods, reported_by, reporting, together
 from brakeline.treaty.replay import Claim, Facts, OutOfTime, RootAt, Seen
 from brakeline.treaty.spotcheck.challenge import Drawn
 from brakeline.treaty.strictjson import JsonObject, JsonValue
@@ -20,6 +22,7 @@ from brakeline.treaty.succession import Reign
 from brakeline.treaty.tape import Arrivals
 
 from tests.support import cast, sealing
+from tests.support import facts as several
 from tests.support.judging import digest
 
 AT = cast.START + 1_000
@@ -69,6 +72,37 @@ def test_only_the_periods_of_a_version_count_under_it() -> None:
     logs[0].newest_ms = logs[1].newest_ms = logs[2].newest_ms = 0
     undecided = reported_by(seen.Logs(DOC, logs), ten)
     assert (undecided.unknown, undecided.late) == (10, [])
+
+
+def test_books_that_came_in_time_hide_none_that_did_not() -> None:
+    site = several.Site(logs := several.Logs())
+    logs.bring(site.books(0), several.due(0))
+    logs.read_until(several.due(2) + 1)
+    under = seen.Logs(several.DOC, logs.parts)
+    found = list(reporting(under, due_periods(under, several.due(2) + 1)))
+    assert [(item.rule, item.period) for item in found] == [("missing-period", 1), ("missing-period", 2)]
+    figures = {"due_ms": str(several.due(1)), "logs": "0", "needed": "2"}
+    assert (found[0].about, found[0].statements, found[0].figures) == (cast.SITE, (), figures)
+
+
+def test_an_acknowledgement_is_due_under_the_version_of_the_period_of_its_deadline() -> None:
+    several.Site(logs := several.Logs())
+    pause = cast.read(cast.order(several.DOC))
+    logs.bring(pause, several.start_of(4))
+    times = several.DOC.deadlines
+    due = several.start_of(5) + times.notice_ms.value + times.acknowledge_ms.value
+    period = several.DOC.grid.period_of(InstantMs(due))
+    under = seen.Logs(several.DOC, logs.parts)
+    asked = [(pause.digest, cast.SITE, due)]
+    for reign, expected in (
+        (None, asked),
+        (Reign(DOC, period, None), asked),
+        (Reign(DOC, period + 1, None), []),
+        (Reign(DOC, 0, period), []),
+        (Reign(DOC, 0, period + 1), asked),
+    ):
+        assert list(acknowledgements_due(under, due + 1, reign)) == expected
+    assert list(acknowledgements_due(under, due)) == []
 
 
 # undisclosed ----------------------------------------------------------------------------------------------------------

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 import pytest
 from brakeline.treaty.rules.board import PERIODLESS, Board, Unverifiable
 from brakeline.treaty.sealing import PATTERNS
+from brakeline.treaty.strictjson import JsonObject, JsonValue
 
 from tests.support import cast
 from tests.support.cast import Author, line
 from tests.support.judging import digest, judge_of
+from tests.support.predicates import build
+from tests.support.scenes import ratio
 from tests.support.sealing import FIGURES, SealingAuthor, document
 
 BOTH = {"flop_hardware": "10", "flop_model": "10", "joules": "9"}
@@ -110,3 +113,26 @@ def test_a_muted_board_counts_what_has_no_period_alone() -> None:
     for rule in ("muf", *PERIODLESS):
         board.unknown(rule, "a", "why")
     assert {item.rule for item in board.unverifiable()} == PERIODLESS == {"resume-mismatch"}
+
+
+@pytest.mark.parametrize(("corrected", "found"), [(False, 0), (True, 1)])
+def test_a_modification_is_left_alone_while_its_run_has_sealed_figures_and_not_after(
+    corrected: bool, found: int
+) -> None:
+    counting: JsonObject = {"profile": "eu-gpai", "margin": ratio(300), "pue": ratio(1, 1)}
+    line_: JsonValue = [{"name": "line", "flop": "500000000000", "activities": ["training"], "article": "Art. 4"}]
+    treaty = document(FIGURES, counting=counting, threshold=line_)
+    rival, site = Author(cast.OTHER_SITE, treaty), SealingAuthor(cast.SITE, treaty)
+    theirs, inventory, model = rival.hold(), site.hold(), digest("model")
+    original = line("training", 8_000, workload="base", model_out=model, flop_model="400000000000")
+    part = line("training", 4_000, workload="tune", parents=[model], flop_model="1")
+    sealed = site.use(0, inventory.digest, (part, part))
+    said = [theirs, rival.use(0, theirs.digest, (original,)), inventory, sealed]
+    site.seal = ()
+    if corrected:
+        changes = {"corrects": sealed.digest, "period": 0, "replacement": None}
+        said.append(site.say(build("correction", site.position(), **changes)))
+    more = line("training", 8_000, workload="tune", parents=[model], flop_model="300000000000")
+    said.append(site.use(1, inventory.digest, (more,)))
+    accused = [item for item in judge_of(said, treaty).standing().values() if item.rule == "threshold"]
+    assert [item.about for item in accused] == [cast.LABS[0]] * found
