@@ -184,6 +184,21 @@ def test_instances_and_processes_of_a_chip_are_no_chips_of_their_own() -> None:
     assert (found.chips, found.busy) == (2, count(every_second()).busy)
 
 
+def test_energy_of_a_period_in_which_the_node_was_down_is_known_by_what_was_read_around_it(tmp_path: Path) -> None:
+    """Two exporters, read in one turn; nothing was read from before the period to long after it."""
+    settings_ = AcceleratorsPart.model_validate({"meter": "dcgm", "sources": ["a", "b"], "every_ms": 1000})
+    kept, turns = Kept(tmp_path / raw.COUNTERS), (-1_000 + 86_400_000, PERIOD + 600_000 + 86_400_000)
+    for at in (*turns, turns[1] + 1_000):
+        for chip in ("GPU-0", "GPU-1"):
+            kept.keep(Reading("dcgm", at, (Counter(chip, Quantity.ENERGY_MJ, 3 * (at - turns[0])),)))
+    edges = [86_400_000 + edge for edge in EDGES]
+    found = raw.RawCounters(tmp_path, config.RawPart(), settings_).counted(edges, 2)
+    assert found is not None
+    assert found.energy_mj == 2 * 3 * PERIOD
+    assert sum(found.unknown) == 2 * PERIOD
+    assert found.lines == ()
+
+
 shares = st.integers(0, 1_000_000)
 
 

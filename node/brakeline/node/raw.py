@@ -162,8 +162,11 @@ def _changed(item: Held, found: str) -> RawError:
 
 
 def _around(readings: Iterable[Reading], beyond: int) -> Iterator[Reading]:
-    """Yield *readings* up to the first after the instant *beyond*."""
+    """Yield *readings* up to the first turn after the instant *beyond*: several meters may have been read in it."""
+    last: int | None = None
     for reading in readings:
+        if last not in (None, reading.at_ms):
+            return
         yield reading
         if reading.at_ms > beyond:
-            return
+            last = reading.at_ms
