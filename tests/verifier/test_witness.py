@@ -268,6 +268,31 @@ def test_over_http_every_status_of_the_specification_with_its_type_and_body(tmp_
     asyncio.run(scenario())
 
 
+def test_who_hangs_up_in_the_middle_of_a_request_is_no_error_of_the_verifier(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        server = World(tmp_path, treaty(2)).server(1)
+        url = httpx.URL(await server.start_witness())
+        try:
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(b"POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nContent-Length: 100\r\n\r\nold 7")
+            await writer.drain()
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await client.get(url)  # by now the half request was taken up
+                writer.close()
+                await writer.wait_closed()
+                for _ in range(20):
+                    await client.get(url)
+        finally:
+            await server.stop()
+
+    asyncio.run(scenario())
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "uvicorn.error" and record.exc_info
+    ] == []
+
+
 def test_after_a_write_that_failed_the_memory_is_opened_anew(tmp_path: Path) -> None:
     """A full disk: nothing is answered, nothing is forgotten, and it goes on when there is room."""
     opened: list[apsw.Connection] = []

@@ -27,7 +27,7 @@ from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.publish import Publication
 from brakeline.verifier.witness import MAX_REQUEST, TYPE_TEXT, Answer, Witness
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -118,8 +118,14 @@ def make_app(pages: Pages) -> Starlette:
             Route("/metrics", metrics),
             Route("/healthz", healthz),
             Route("/{origin:str}/checkpoint", witnessed),
-        ]
+        ],
+        exception_handlers={ClientDisconnect: _gone},
     )
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Answer who hung up in the middle of a request: nobody reads it, and it is no error of this process."""
+    return _text(400, "the request ended before its body did")
 
 
 async def _bounded(request: Request) -> bytes | None:

@@ -31,7 +31,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -61,7 +61,7 @@ def application(desk: Desk) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, "testserver"])],
-        exception_handlers={BrakelineError: _refused},
+        exception_handlers={BrakelineError: _refused, ClientDisconnect: _gone},
     )
 
 
@@ -186,6 +186,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     del request
     assert isinstance(error, BrakelineError)
     return _safe(JSONResponse({"problem": error.as_dict()}, status_code=400))
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Answer a browser that went on to another page in the middle of a request: nobody reads it."""
+    return _safe(PlainTextResponse("the request ended before its body did\n", 400))
 
 
 def _file(name: str) -> Response:
