@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from brakeline.treaty.claims import Claim, Seen
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.orders import binding
 from brakeline.treaty.reconcile.conduct import History, Misjudged
-from brakeline.treaty.replay import Claim, Seen
 from brakeline.treaty.sentences import sentence
 from brakeline.treaty.statements import Order, Statement
 from brakeline.treaty.verdict import verdict
@@ -284,7 +284,7 @@ FORKER = DOC.verifiers[0].origin
 
 def test_a_fork_is_found_against_the_logs_own_history(logs: Logs) -> None:
     for size, root in ((3, b"a"), (5, b"x"), (9, b"y")):
-        logs.parts[1].claims[Claim(FORKER, size, root * 32)] = Seen(7, 0)
+        logs.parts[1].claims.add(Claim(FORKER, size, root * 32), Seen(7, 0))
     history = {FORKER: History(9, {3: b"a" * 32, 5: b"b" * 32, 9: b"y" * 32}.__getitem__)}
     (finding,) = verdict(DOC, logs.parts, as_of_ms=0, histories=history).findings
     assert (finding.rule, finding.about) == ("verifier-conduct", FORKER)
@@ -298,14 +298,14 @@ def test_a_fork_is_found_against_the_logs_own_history(logs: Logs) -> None:
 
 
 def test_a_fork_is_found_though_the_forking_log_itself_was_not_read(logs: Logs) -> None:
-    logs.parts[1].claims[Claim(FORKER, 5, b"a" * 32)] = Seen(7, 0)
-    logs.parts[2].claims[Claim(FORKER, 5, b"b" * 32)] = Seen(9, 0)
+    logs.parts[1].claims.add(Claim(FORKER, 5, b"a" * 32), Seen(7, 0))
+    logs.parts[2].claims.add(Claim(FORKER, 5, b"b" * 32), Seen(9, 0))
     (finding,) = verdict(DOC, logs.parts[1:], as_of_ms=0).findings
     assert (finding.about, finding.figures["act"]) == (FORKER, "fork")
 
 
 def test_claims_beyond_what_was_read_of_a_log_prove_nothing(logs: Logs) -> None:
-    logs.parts[1].claims[Claim(FORKER, 5, b"a" * 32)] = Seen(7, 0)
+    logs.parts[1].claims.add(Claim(FORKER, 5, b"a" * 32), Seen(7, 0))
     history = {FORKER: History(4, lambda size: bytes(32))}
     assert verdict(DOC, logs.parts, as_of_ms=0, histories=history).findings == ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from brakeline.treaty.claims import Claim, Seen
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.opinion_log import SealedStatement
@@ -15,7 +16,7 @@ from brakeline.treaty.reconcile.challenges import challenges_due, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import Disclosed, disclosures_due, undisclosed
 from brakeline.treaty.reconcile.reporting import Reported, due_periods, reported_by, reporting, together
-from brakeline.treaty.replay import Claim, Facts, OutOfTime, RootAt, Seen
+from brakeline.treaty.replay import Facts, OutOfTime, RootAt
 from brakeline.treaty.spotcheck.challenge import Drawn
 from brakeline.treaty.strictjson import JsonObject, JsonValue
 from brakeline.treaty.succession import Reign
@@ -330,8 +331,8 @@ def test_a_receipt_that_the_history_does_not_contain_is_named_once() -> None:
 def test_a_fork_is_shown_at_its_smallest_size_and_sizes_that_agree_show_none() -> None:
     logs = parts()
     for size, one, other in ((2, b"a", b"a"), (4, b"b", b"c"), (6, b"d", b"e")):
-        logs[1].claims[Claim(ORIGINS[0], size, one * 32)] = Seen(1, 0)
-        logs[2].claims[Claim(ORIGINS[0], size, other * 32)] = Seen(1, 0)
+        logs[1].claims.add(Claim(ORIGINS[0], size, one * 32), Seen(1, 0))
+        logs[2].claims.add(Claim(ORIGINS[0], size, other * 32), Seen(1, 0))
     (finding,) = acts(logs)
     assert (finding.about, finding.statements) == (ORIGINS[0], ())
     assert finding.figures == {
@@ -346,7 +347,7 @@ def test_a_fork_is_shown_at_its_smallest_size_and_sizes_that_agree_show_none() -
 @pytest.mark.parametrize(("size", "fires"), [(5, True), (4, False)])
 def test_a_claim_is_held_against_what_was_read_of_the_log_to_its_last_entry(size: int, fires: bool) -> None:
     logs = parts()
-    logs[1].claims[Claim(ORIGINS[0], 5, b"x" * 32)] = Seen(1, 0)
+    logs[1].claims.add(Claim(ORIGINS[0], 5, b"x" * 32), Seen(1, 0))
     assert bool(acts(logs, {ORIGINS[0]: History(size, rooted(b"y"))})) is fires
 
 
@@ -361,7 +362,7 @@ def mirrored(newest_ms: int = TAKEN_OVER + 1, size: int = 3) -> tuple[list[Facts
     logs[0].arrivals = Arrivals()
     for entry in range(4):
         logs[0].arrivals.add(bytes.fromhex(digest(f"statement {entry}")), AT, entry)
-    logs[1].claims[Claim(ORIGINS[0], size, b"r" * 32)] = Seen(6, TOLD)
+    logs[1].claims.add(Claim(ORIGINS[0], size, b"r" * 32), Seen(6, TOLD))
     return logs, {ORIGINS[0]: History(4, rooted(b"r"))}
 
 
@@ -387,9 +388,9 @@ def test_a_log_has_the_time_that_the_treaty_gives_it_to_take_over() -> None:
 
 def test_the_largest_size_that_was_mirrored_in_time_counts() -> None:
     logs, histories = mirrored(size=1)
-    logs[1].claims[Claim(ORIGINS[0], 2, b"r" * 32)] = Seen(7, TOLD)
-    logs[1].claims[Claim(ORIGINS[0], 4, b"r" * 32)] = Seen(8, TOLD + 1)  # its time is not over
-    logs[1].claims[Claim(ORIGINS[2], 9, b"r" * 32)] = Seen(9, 0)
+    logs[1].claims.add(Claim(ORIGINS[0], 2, b"r" * 32), Seen(7, TOLD))
+    logs[1].claims.add(Claim(ORIGINS[0], 4, b"r" * 32), Seen(8, TOLD + 1))  # its time is not over
+    logs[1].claims.add(Claim(ORIGINS[2], 9, b"r" * 32), Seen(9, 0))
     (finding,) = acts(logs, histories)
     assert (finding.figures["size"], finding.figures["heartbeat"], finding.figures["omitted"]) == ("2", "7", "2")
 

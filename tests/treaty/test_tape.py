@@ -8,6 +8,7 @@ from typing import cast as typed
 import pytest
 from brakeline.ledger.spill import Spill
 from brakeline.treaty.bookshelf import Books, Bookshelf, Work
+from brakeline.treaty.claims import Claim, Claims, Seen
 from brakeline.treaty.parts import Activity
 from brakeline.treaty.tape import BLOCK, Arrival, Arrivals, Tape
 from brakeline.treaty.usage import ReadLine, ReadUsage
@@ -105,3 +106,36 @@ def test_a_bookshelf_is_a_dictionary_by_site_and_period(said: list[tuple[str, in
         assert next(shelf.periods(key[0], key[1])) == key[1]
     assert shelf.get(("nobody", 0)) == ()
     assert typed("object", shelf.arrivals("nobody", 0)) == []
+
+
+CLAIMS = st.builds(
+    Claim,
+    st.sampled_from(["verifier-1.example", "verifier-2.example"]),
+    st.one_of(st.integers(0, 6), st.integers(0, 2**40)),
+    st.sampled_from([digest(1), digest(2)]),
+)
+
+
+@given(st.lists(CLAIMS, max_size=30), st.integers(0, 700))
+def test_claims_are_a_dictionary_that_keeps_the_first(made: list[Claim], grown: int) -> None:
+    claims, plain = Claims(Counting()), dict[Claim, Seen]()
+    growing = [Claim("verifier-1.example", 5 * size, digest(size)) for size in range(grown)]
+    for number, claim in enumerate([*growing, *made, *made]):
+        claims.add(claim, Seen(number, number + 1))
+        plain.setdefault(claim, Seen(number, number + 1))
+    assert sorted(claims) == sorted(plain)
+    assert {claim: claims.get(claim) for claim in plain} == plain
+    assert claims.get(Claim("verifier-2.example", 3, digest(9))) is None
+    for origin in ("verifier-1.example", "verifier-2.example", "nobody"):
+        assert [*claims.of(origin)] == sorted(item for item in plain.items() if item[0].origin == origin)
+
+
+def test_claims_of_a_log_that_grows_lie_in_the_archive() -> None:
+    archive = Counting()
+    claims = Claims(archive)
+    for size in range(5_000):
+        claims.add(Claim("verifier-1.example", size, digest(size)), Seen(size, size))
+    (tape,) = claims._tapes.values()
+    assert len(tape._blocks) > 5_000 // 256 - 3
+    assert len(tape._tail) < 2 * 256 * 56
+    assert not claims._others

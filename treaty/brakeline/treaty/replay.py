@@ -30,6 +30,7 @@ from brakeline.ledger.vkey import VKey
 from brakeline.treaty.admission import Admitted, Outcome, Verify, admit, check_treaty_statement
 from brakeline.treaty.bookshelf import Bookshelf
 from brakeline.treaty.bracket import bracket
+from brakeline.treaty.claims import Claim, Claims, Seen
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.errors import ReplayError
@@ -70,21 +71,6 @@ class Acknowledged(NamedTuple):
     digest: str
     received_at_ms: int
     said: Acknowledgement
-
-
-class Claim(NamedTuple):
-    """A checkpoint of a peer that a heartbeat embeds: the peer's log had this root at this size."""
-
-    origin: str
-    size: int
-    root: bytes
-
-
-class Seen(NamedTuple):
-    """Where a log said something: the index of its entry, and the instant it gives it (ms)."""
-
-    entry: int
-    at_ms: int
 
 
 class Logged(NamedTuple):
@@ -158,7 +144,7 @@ class Facts:
     lineages: tuple[Shown, ...] = ()
     unverifiable: dict[Unverifiable, int] = field(default_factory=dict[Unverifiable, int])
     metered: set[str] = field(default_factory=set[str])
-    claims: dict[Claim, Seen] = field(default_factory=dict[Claim, Seen])
+    claims: Claims = field(default_factory=Claims)
     out_of_time: OutOfTime | None = None
     standing: dict[str, Finding] = field(default_factory=dict[str, Finding])
     found: dict[str, Logged] = field(default_factory=dict[str, Logged])
@@ -215,7 +201,7 @@ class LogReplay:
         verifier = self._verifiers.get(origin)
         if verifier is None:
             raise _wrong("replay-origin", "a log that the treaty names", origin)
-        self.facts = Facts(origin, arrivals=Arrivals(archive), books=Bookshelf(archive))
+        self.facts = Facts(origin, arrivals=Arrivals(archive), books=Bookshelf(archive), claims=Claims(archive))
         self._document = document
         self._succession = Succession(document)
         self._key = verifier.log_key
@@ -406,7 +392,7 @@ class LogReplay:
             self._notes[item.origin] = item.checkpoint
             self._check_peers_times(item.checkpoint.encode(), entry)
             claim = Claim(item.origin, checkpoint.size, checkpoint.root)
-            self.facts.claims.setdefault(claim, Seen(entry.index, entry.received_at_ms))
+            self.facts.claims.add(claim, Seen(entry.index, entry.received_at_ms))
         self._expected = self._judge.heartbeat()
         self._challenges = self._challenger.heartbeat(entry.received_at_ms, heartbeat)
         self._opinions.heartbeat(entry.received_at_ms, self._expected)

@@ -27,12 +27,13 @@ from brakeline.ledger.merkle import consistency_proof
 from brakeline.ledger.note import parse as parse_note
 from brakeline.ledger.prove import receipt_from
 from brakeline.ledger.reader import LogReader
+from brakeline.treaty.claims import Claim
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding
 from brakeline.treaty.logbody import parse_heartbeat
 from brakeline.treaty.quantities import InstantMs
-from brakeline.treaty.replay import Claim, Facts
+from brakeline.treaty.replay import Facts
 from brakeline.treaty.statements import Enrolment, parse_statement
 from brakeline.treaty.succession import Succession
 

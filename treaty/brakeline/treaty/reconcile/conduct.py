@@ -22,6 +22,7 @@ verifier (an omission: per peer; receipts: one each).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import NamedTuple
 
 from brakeline.treaty.document import TreatyDocument
@@ -93,19 +94,17 @@ def conduct(
 
 def _fork(logs: Logs, origin: str, own: History | None) -> dict[str, object] | None:
     """Return the figures of the first fork of *origin* that the claims about it show."""
-    claims = sorted(
-        (claim.size, claim.root, facts.origin)
-        for facts in logs.parts
-        for claim in facts.claims
-        if claim.origin == origin
-    )
-    roots: dict[int, bytes] = {}
-    for size, root, seen_in in claims:
-        if size not in roots:
-            roots[size] = own.root_at(size) if own is not None and size <= own.size else root
-        if root != roots[size]:
-            return {"size": size, "root": roots[size].hex(), "other_root": root.hex(), "seen_in": seen_in}
+    at, first = -1, b""
+    for size, root, seen_in in merge(*(_claimed(facts, origin) for facts in logs.parts)):
+        if size != at:
+            at, first = size, own.root_at(size) if own is not None and size <= own.size else root
+        if root != first:
+            return {"size": size, "root": first.hex(), "other_root": root.hex(), "seen_in": seen_in}
     return None
+
+
+def _claimed(facts: Facts, origin: str) -> Iterator[tuple[int, bytes, str]]:
+    return ((claim.size, claim.root, facts.origin) for claim, _ in facts.claims.of(origin))
 
 
 def _omission(
@@ -113,11 +112,9 @@ def _omission(
 ) -> Iterator[Finding]:
     """Yield what the log *facts* lacks of *other*, by its own heartbeats' word."""
     told = facts.newest_ms - document.deadlines.takeover_ms.value
-    claims = [
-        (claim.size, seen.entry, claim.root)
-        for claim, seen in facts.claims.items()
-        if claim.origin == other.origin and seen.at_ms < told
-    ]
+    claims = (
+        (claim.size, seen.entry, claim.root) for claim, seen in facts.claims.of(other.origin) if seen.at_ms < told
+    )
     size, heartbeat, root = max(claims, default=(0, 0, b""))
     if not size or history is None or size > history.size or history.root_at(size) != root:
         return  # nothing said in time, or of a history that was not read (a fork, if it is one, is found as such)
