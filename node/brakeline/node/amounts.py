@@ -48,7 +48,7 @@ class Counted:
         work: by slot, parts per million of tensor activity x ms, summed over chips; None where some of it is unknown.
         tensor: whether the boards have such a counter at all.
         energy_mj: of all boards in the period; None where not known.
-        lines: the raw counters, one canonical line each.
+        lines: the readings that this comes from, one canonical line each.
     """
 
     meter: str

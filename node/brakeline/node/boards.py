@@ -40,7 +40,7 @@ def counted(
         edges: where slots begin, and where the last one ends.
         chips: how many the inventory declares; what the meter does not tell of is unknown.
         hold_ms: for how long a share without an interval stands.
-        lines: the raw counters within the period, as they are committed to.
+        lines: the readings as they are committed to.
     """
     sources = sorted({source for reading in readings for source in boards(reading)})
     busy: list[int] = []

@@ -74,10 +74,23 @@ class RawCounters:
         return counted(meter, readings, edges, chips, hold_ms=hold, lines=self.lines(start, end))
 
     def lines(self, start: int, end: int) -> list[bytes]:
-        """Return the boards' readings in [start, end) (Unix ms), one line each as they were kept."""
+        """Return the boards' readings that figures of [start, end) (Unix ms) come from, as they were kept.
+
+        Those within, and the last turn up to *start* and the first from *end* on: a share is of the time before its
+        reading, and a total is told by what it was on either side.
+        """
         if self._accelerators is None:
             return []
-        return list(Kept(self._counters).lines(self._accelerators.meter, start, end))
+        before: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes]] = []
+        for at, line in Kept(self._counters).dated(self._accelerators.meter, start - LOOK_MS, end + LOOK_MS):
+            if at <= start:
+                before = [item for item in before if item[0] == at] + [(at, line)]
+            elif found and end <= found[-1][0] < at:
+                break
+            else:
+                found.append((at, line))
+        return [line for _, line in (*before, *found)]
 
     def keep(self, period: int, lines: Iterable[bytes]) -> str:
         """Write the lines that the books of *period* commit to, durably; return their digest. None, no file.

@@ -59,6 +59,10 @@ class Kept:
         Raises:
             MeterError: ``meter-malformed``: a kept line was changed into something that is none.
         """
+        return (line for _, line in self.dated(meter, start, end))
+
+    def dated(self, meter: str, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (instant, line) as :meth:`lines` does."""
         days = sorted(
             int(path.name.split(".")[-2]) for path in self._folder.glob(f"{meter}.*.jsonl") if _DAY.search(path.name)
         )
@@ -68,8 +72,8 @@ class Kept:
             path = self._path(meter, day)
             with path.open("rb") as file:
                 for line in file:
-                    if line.endswith(b"\n") and start <= _instant(path, line) < end:
-                        yield line
+                    if line.endswith(b"\n") and start <= (at := _instant(path, line)) < end:
+                        yield at, line
 
     def forget(self, before: int) -> None:
         """Delete the files of days that ended before the instant *before* (Unix ms)."""
