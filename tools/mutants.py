@@ -9,12 +9,15 @@ runs every test once with nothing changed: that tells which tests reach which fu
 for each mutant, a child runs the tests that reach its function, the most promising first, until one fails.
 
 *Killed*: a test failed that passes in such a child, alone, with nothing changed; or it ran ten times as long as it
-does. *Survived*: none did. The tests are those of tests/treaty; property tests try ten examples (``--examples``), a
-test that takes more than 0.7 seconds is left out (``--slow``), and of the others those that have killed least for their
-time, beyond eight seconds in all (``--budget``): this can only make mutants survive. Not drawn are
-mutants of words for people (text with a space in it, and the ``message``, ``expected``, ``found`` and ``fix`` of a
-refusal): no rule says how a sentence reads; and of the type in a cast, which nothing reads at run time. Module-level
-tables and decorated functions are not changed, which is mutmut's rule.
+does. Of a few mutants (``--controls``) all tests are run first, in their order, with nothing changed: what fails then
+is put aside. *Survived*: none did. The tests are those of tests/treaty; property tests try ten examples
+(``--examples``), a test that takes more than 0.7 seconds is left out (``--slow``), and of the others those that have
+killed least for their time, beyond eight seconds in all (``--budget``): this can only make mutants survive.
+
+Not drawn are mutants of words for people (text with a space in it, and the ``message``, ``expected``, ``found`` and
+``fix`` of a refusal), since no rule says how a sentence reads; of the type in a cast, and of what pydantic asks for
+while modules are imported, since no run of a test shows them. Module-level tables and decorated functions are not
+changed, which is mutmut's rule.
 
 The draw is stratified: each module has mutants in proportion to how many there are, five at least. What became of
 each is kept in ``.mutants``, so that a draw which was broken off goes on; a mutant is tried again when its file
@@ -163,6 +166,8 @@ class Session:
         gc.collect()
         gc.freeze()
         self._learn()
+        for mutant in self._mutants[: self._options.controls]:
+            self._control(mutant)
         for mutant in self._mutants:
             if time.monotonic() - self._begun > 60 * self._options.minutes:
                 break
@@ -232,9 +237,23 @@ class Session:
 
     # One mutant
 
+    def _reaching(self, mutant: Mutant) -> list[str]:
+        return [test for test in self._reached[f"{mutant.module} {mutant.function}"] if test not in self.aside]
+
+    def _control(self, mutant: Mutant) -> None:
+        """Run the tests of *mutant* in their order with nothing changed; put aside what fails then."""
+        tests = self._promising(mutant, self._reaching(mutant))
+        while tests:
+            word, test = self._child(None, tests)
+            if word == SURVIVED:
+                break
+            self.aside[test] = f"fails after {tests.index(test)} others with nothing changed"
+            self._echo(f"put aside: {test} {self.aside[test]}")
+            tests.remove(test)
+        self._echo(f"control: {len(tests)} tests of {mutant.place} pass with nothing changed")
+
     def _try(self, mutant: Mutant) -> None:
-        function = f"{mutant.module} {mutant.function}"
-        tests = [test for test in self._reached[function] if test not in self.aside]
+        tests = self._reaching(mutant)
         basis = digest_of(*sorted(test + self._file(self._items[test]) for test in tests))
         known = self._kept.outcomes.get((mutant.source, mutant.name))
         if known is not None and not self._options.again and known.basis == self._basis(known, basis):
@@ -411,6 +430,7 @@ def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--examples", type=int, default=10, help="of a property test (0: as many as it says)")
     parser.add_argument("--slow", type=float, default=0.7, help="leave out tests over so many seconds of CPU")
     parser.add_argument("--budget", type=float, default=8, help="seconds of CPU that all tests of a mutant may take")
+    parser.add_argument("--controls", type=int, default=3, help="of how many mutants to run all tests unchanged first")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no mutant after so many")
     parser.add_argument("--floor", type=float, default=90, help="percent that must be killed")
     parser.add_argument("--again", action="store_true", help="try again what was tried before")

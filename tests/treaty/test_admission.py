@@ -305,3 +305,15 @@ def test_an_end_is_signed_by_the_root_key_alone() -> None:
         more = [cast.signer(cast.SITE)] if "site" in signers else []
         outcome = world.take(world.lab.say(said, *more, advance=False))
         assert (outcome.code if isinstance(outcome, Refused) else None) == expected
+
+
+def test_signatures_are_verified_as_the_caller_says(world: World) -> None:
+    asked: list[bytes] = []
+
+    def refuse(key: bytes, _message: bytes, _signature: bytes) -> bool:
+        asked.append(key)
+        return False
+
+    for item in (world.books(), cast.order(TREATY), cast.treaty_envelope(TREATY)):
+        assert code(admit(world.register, item, now_ms=LATER, verify=refuse), Refused) == Code.SIGNATURE_INVALID
+    assert asked[0] == cast.signer(cast.SITE).public_key

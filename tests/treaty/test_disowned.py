@@ -49,10 +49,16 @@ class Tale:
         other.sequence, other.previous = at.sequence, at.previous
         return other
 
-    def revoke(self, last: Envelope, sequence: int, action: str = "replace") -> Envelope:
+    def revoke(self, last: Envelope, sequence: int, action: str = "replace", *, period: int = 9) -> Envelope:
         more = {"key": key(NEW), "replaced": key(OLD)} if action == "replace" else {"key": key(OLD)}
         honours = {"sequence": sequence, "digest": last.digest}
-        members = {**self.lab.position(), "site": SITE, "action": action, "honours": honours, "effective_period": 9}
+        members = {
+            **self.lab.position(),
+            "site": SITE,
+            "action": action,
+            "honours": honours,
+            "effective_period": period,
+        }
         proof = (NEW,) if action == "replace" else ()
         self.said.append(made := self.lab.say(Enrolment.model_validate({**members, **more}), *proof))
         return made
@@ -111,6 +117,21 @@ def test_a_pair_is_no_referral_where_one_of_it_is_disowned() -> None:
     without = [item for item in tale.said if item is not revocation]
     assert [item.severity.value for item in judged(without)["equivocation"]] == ["referral"]
     assert [item.severity.value for item in judged(tale.said)["equivocation"]] == ["discrepancy"]
+
+
+def test_of_many_disowned_statements_some_are_cited_and_the_revocation_always() -> None:
+    tale = Tale()
+    last = tale.book(0)
+    thief = tale.fork(tale.site)
+    stolen = [tale.book(period, thief, joules="9") for period in range(1, 70)]
+    said = list(tale.said)
+    revocation = max((tale.revoke(last, 1, "end", period=n) for n in range(40)), key=lambda item: item.digest)
+    tale.said = [*said, revocation]  # one that would be the last to be cited by order of digest
+    (finding,) = judged(tale.said)["disowned"]
+    assert finding.figures["statements"] == "69"
+    cited = sorted(item.digest for item in stolen)[:63]
+    assert cited[-1] < revocation.digest
+    assert finding.statements == (*cited, revocation.digest)
 
 
 def test_a_revocation_that_honours_everything_disowns_nothing() -> None:

@@ -429,6 +429,26 @@ def test_energy_gap() -> None:
     one(scene.found(), SITE, 3, said[2:], **figures, h_joules=400)
 
 
+def test_of_versions_that_show_the_same_the_one_with_the_largest_digest_is_cited() -> None:
+    scene = Scene(alone("muf"))
+    lost = line("unattributed", FULL // 2, workload="lost")
+    twins = [scene.book(2, lost, line("idle", number), advance=False) for number in (1, 2, 3, 4)]
+    (finding,) = scene.found()
+    assert finding.statements == (max(item.digest for item in twins),)
+
+
+def test_an_energy_gap_cites_the_newest_periods_of_its_excursion() -> None:
+    scene = Scene(alone("energy-gap"))
+    said: list[Envelope] = []
+    for period in range(40):
+        said.append(scene.book(period, line("training", 10, joules="1")))
+        said.append(scene.say("evidence:energy", METER, **span(period), joules="52"))  # 11 too many in each
+    (finding,) = scene.found()
+    assert (finding.period, finding.figures["sum_joules"]) == (36, "407")
+    newest = said[2 * (36 - 31) : 2 * (36 + 1)]
+    assert finding.statements == tuple(sorted(item.digest for item in newest))
+
+
 @pytest.mark.parametrize("readings", [(900, 1_000), (1_000, 900)])
 def test_of_two_meters_the_smaller_reading_counts_whichever_came_first(readings: tuple[int, int]) -> None:
     scene = Scene(alone("energy-gap"))

@@ -106,6 +106,30 @@ def test_an_acknowledgement_is_due_under_the_version_of_the_period_of_its_deadli
     assert list(acknowledgements_due(under, due)) == []
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_an_acknowledgement_that_is_not_due_yet_hides_none_that_is(late: int) -> None:
+    several.Site(logs := several.Logs())
+    orders = [cast.read(cast.order(several.DOC, effective=effective)) for effective in (5, 6, 7, 8)]
+    for order in orders:
+        logs.bring(order, several.start_of(4))
+    times = several.DOC.deadlines
+    due = [several.start_of(n) + times.notice_ms.value + times.acknowledge_ms.value for n in (5, 6, 7, 8)]
+    under = seen.Logs(several.DOC, logs.parts)
+    for number, at_ms in enumerate(due):
+        asked = {digest for digest, _, _ in acknowledgements_due(under, at_ms + late)}
+        assert asked == {order.digest for order in orders[: number + late]}
+
+
+@pytest.mark.parametrize("periods", [(3, 5), (5, 3)])
+def test_a_site_owes_books_from_the_earliest_period_that_any_log_shows(periods: tuple[int, int]) -> None:
+    logs = parts()
+    for facts, period in zip(logs, periods, strict=False):
+        facts.enrolled[cast.SITE] = period
+        facts.holding[cast.SITE] = period + 1
+    under = seen.Logs(DOC, logs)
+    assert (under.enrolled, under.owing) == ({cast.SITE: 3}, {cast.SITE: 4})
+
+
 # undisclosed ----------------------------------------------------------------------------------------------------------
 
 BOOKS = digest("sealed books")
@@ -160,6 +184,15 @@ def test_the_time_to_disclose_runs_from_when_f_plus_1_logs_hold_the_statement() 
     lonely = parts()
     sealed(lonely, came=(AT, None, None, None))
     assert accused(lonely) == []
+
+
+def test_what_one_log_alone_holds_hides_nothing_else() -> None:
+    logs = parts()
+    sealed(logs)
+    for name in ("0" * 64, "f" * 64):
+        logs[0].sealed[name] = logs[0].sealed[BOOKS]
+        logs[0].arrivals.add(bytes.fromhex(name), AT, 4)
+    assert [item.digest for item in disclosures_due(seen.Logs(DOC, logs), LATE + 1)] == [BOOKS]
 
 
 def test_logs_that_end_before_the_deadline_or_were_not_read_may_hold_it_yet() -> None:

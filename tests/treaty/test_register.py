@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from brakeline.treaty.author_tree import ROOT, AuthorTree, Node
 from brakeline.treaty.register import Holder, Register, Role
+from brakeline.treaty.statements import Enrolment
+from brakeline.treaty.strictjson import JsonObject
 from brakeline.treaty.tape import BLOCK
 
 from tests.support import cast
@@ -161,3 +163,11 @@ def test_a_statement_that_the_prefix_holds_has_its_index() -> None:
     register.record(pause, 12)
     assert [register.index_of(item) for item in (books, pause)] == [11, 12]
     assert register.find_unchained(books.digest) is None
+
+
+def test_a_key_that_ends_is_nobodys_if_it_never_began_here() -> None:
+    register, lab = Register(DOC), Author(LABS[0], DOC)
+    honours: JsonObject = {"sequence": 0, "digest": A}
+    members = {**lab.position(), "site": SITE, "action": "end", "key": str(vkey(SITE)), "effective_period": 3}
+    register.record(cast.read(lab.say(Enrolment.model_validate({**members, "honours": honours}))), 1)
+    assert register.holders(vkey(SITE).keyid) == ()

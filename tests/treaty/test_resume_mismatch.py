@@ -233,6 +233,14 @@ def test_an_order_that_expires_releases_after_its_last_period(
     assert unverifiable([PAUSE, *lab.said]).get("resumed-absent", 0) == silent
 
 
+def test_a_line_that_is_no_training_hides_none_that_is() -> None:
+    lab = Lab()
+    lab.acknowledge(PAUSE, Stop(FROZEN))
+    lines = (line("inference", 100, workload="serve"), line("training", 100))
+    lab.said.append(books(lab.author, lab.inventory, 60, *lines))
+    assert unverifiable([PAUSE, *lab.said]) == {"resumed-absent": 1}
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.sampled_from([None, FROZEN, OTHER, THIRD])), min_size=1, max_size=4),
     st.randoms(use_true_random=False),

@@ -136,3 +136,27 @@ def test_a_modification_is_left_alone_while_its_run_has_sealed_figures_and_not_a
     said.append(site.use(1, inventory.digest, (more,)))
     accused = [item for item in judge_of(said, treaty).standing().values() if item.rule == "threshold"]
     assert [item.about for item in accused] == [cast.LABS[0]] * found
+
+
+def test_rows_of_books_with_opaque_lines_are_counted_one_by_one() -> None:
+    treaty = document(PATTERNS)
+    site = SealingAuthor(cast.SITE, treaty)
+    inventory = site.hold()
+    sealed = site.use(0, inventory.digest, STATED)
+    site.seal = ()
+    opening = site.say(build("opening", site.position(), usage=sealed.digest))
+    judge = judge_of([inventory, sealed, opening], treaty)
+    assert told(judge.unverifiable())["false-opening", "line-sealed"] == 1
+
+
+@pytest.mark.parametrize(("flop", "found"), [("1000000000000000", 0), ("1000000000000001", 1)])
+def test_flop_that_are_sealed_add_nothing_to_those_that_are_known(flop: str, found: int) -> None:
+    classes = cast.json_lines(cast.terms()["chip_class"])
+    treaty = document(FIGURES, chip_class=[{**classes[0], "peak_flop_per_s": "1" + "0" * 30}])
+    site = SealingAuthor(cast.SITE, treaty)
+    inventory = site.hold()
+    sealed = site.use(0, inventory.digest, (line("training", 8_000, flop_model="7"),))
+    site.seal = ()
+    stated = site.use(1, inventory.digest, (line("training", 8_000, flop_model=flop),))
+    standing = judge_of([inventory, sealed, stated], treaty).standing().values()
+    assert len([item for item in standing if item.rule == "threshold"]) == found
