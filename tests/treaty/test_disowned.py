@@ -119,6 +119,16 @@ def test_a_pair_is_no_referral_where_one_of_it_is_disowned() -> None:
     assert [item.severity.value for item in judged(tale.said)["equivocation"]] == ["discrepancy"]
 
 
+def test_every_revocation_that_disowns_something_is_told() -> None:
+    tale, stolen, first = theft()
+    earlier = tale.said[2]
+    second = tale.revoke(earlier, 1, "end")
+    found = judged(tale.said)["disowned"]
+    assert sorted(item.figures["statements"] for item in found) == ["2", "4"]
+    assert all({item.digest for item in stolen} < set(finding.statements) for finding in found)
+    assert {first.digest, second.digest} < {digest for finding in found for digest in finding.statements}
+
+
 def test_of_many_disowned_statements_some_are_cited_and_the_revocation_always() -> None:
     tale = Tale()
     last = tale.book(0)

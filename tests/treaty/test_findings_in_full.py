@@ -148,6 +148,16 @@ def test_a_run_goes_beyond_what_was_authorised_in_the_first_period_at_whose_end_
     assert [item.period for item in scene.found()] == [5], "a permission raises the line in its own periods"
 
 
+def test_a_model_that_another_lab_made_with_no_flop_is_no_original_to_modify() -> None:
+    counting: JsonObject = {"profile": "eu-gpai", "margin": ratio(300), "pue": ratio(1, 1)}
+    document = TreatyDocument.from_json({**only("threshold").to_json(), "counting": counting})
+    scene, there = Scene(document), Scene(document, OTHER_SITE)
+    there.book(0, line("inference", 10, workload="serve", model_out=digest("m")))
+    scene.said += there.said
+    scene.book(1, run(LINE + 1, parents=[digest("m")]))
+    assert [item.about for item in scene.found()] == [LABS[0]]
+
+
 # inventories ----------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +281,14 @@ def test_phantom_and_instrument(kind: str) -> None:
         attested, metered, cited = 3_000, 9_000, [said[1], readings[0]]
     figures = {"kind": kind, "attested_joules": attested, "metered_joules": metered, "tolerance_permille": 50}
     one(court.found(), SITE, 3, cited, **figures)
+
+
+def test_the_tolerance_is_reached_and_not_passed_whichever_version_is_looked_at() -> None:
+    court = Scene(only("contradiction"))
+    for joules in ("1060", "1050"):
+        court.book(3, line("training", 1_000, joules=joules), advance=False)
+    court.say("evidence:energy", METER, **span(3), joules="1000")
+    assert court.found() == []
 
 
 def test_books_with_a_sealed_or_a_corrected_version_contradict_no_meter() -> None:

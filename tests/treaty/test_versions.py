@@ -14,6 +14,8 @@ from brakeline.treaty.succession import Reign, Succession
 from brakeline.treaty.version_admission import check_versions
 
 from tests.support import cast
+from tests.support.cast import SITE, Author
+from tests.support.judging import judge_of
 from tests.support.predicates import build
 
 V1 = cast.document()
@@ -126,3 +128,10 @@ def test_a_treaty_is_known_once_its_log_holds_it() -> None:
         again = admit(register, envelope, now_ms=at(0))
         assert isinstance(again, Admitted)
         assert (again.known, again.index) == (True, index)
+
+
+def test_what_was_said_before_any_period_is_judged_by_the_first_version() -> None:
+    later = cast.amended(V1, 1, rule=cast.with_rule(V1, "equivocation", "note"))
+    pair = [cast.read(Author(SITE, V1).hold(chips)) for chips in (2, 3)]
+    judge = judge_of([cast.read(cast.amendment_envelope(later)), *pair], V1)
+    assert [item.severity.value for item in judge.standing().values() if item.rule == "equivocation"] == ["referral"]

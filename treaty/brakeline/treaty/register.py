@@ -137,8 +137,7 @@ class Register:
         chain = self._chains.get(author)
         if chain is None:
             return []
-        positions = {*chain.forks, chain.length() - 1}
-        positions |= {position - 1 for position in chain.forks}
+        positions = {*chain.forks, chain.length() - 1}  # of the packed branch, only the last may be without a child
         leaves: list[tuple[int, str]] = []
         for position in sorted(p for p in positions if p >= 0):
             parents = {parent for _, parent, _ in chain.at(position + 1)}
