@@ -91,3 +91,16 @@ def test_few_handles_are_kept_however_long_the_column() -> None:
     column.put(periods, 0)
     assert [column.get(period) for period in (4, 5, 6, periods - 1)] == [4, -5, 6, periods - 1]
     assert archive.held() <= 40 + 2 * GROUP
+
+
+@pytest.mark.parametrize("stretch", [0, 1, GROUP - 1, GROUP, GROUP + 3])
+def test_what_is_written_into_an_old_group_is_read_back_when_all_is_packed(stretch: int) -> None:
+    column: Column[int] = Columns().new()
+    for number in range(4 * GROUP):
+        column.put(number * SPAN, number)
+    column.put(stretch * SPAN + 1, -1)
+    column.put(4 * GROUP * SPAN, 7)
+    column.pack()
+    assert column.get(stretch * SPAN + 1) == -1
+    expected = {number * SPAN: number for number in range(4 * GROUP)} | {stretch * SPAN + 1: -1, 4 * GROUP * SPAN: 7}
+    assert list(column.since(0)) == sorted(expected.items())

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 from brakeline.treaty.order_report import Kept, OrderReport, report
+from brakeline.treaty.reconcile import logs as seen
+from brakeline.treaty.reconcile.braking import sealed_from_breaches
+from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.sealing import FIGURES, PATTERN
 from brakeline.treaty.statements import Order, Statement, UsageLine, encode_statement, parse_statement
 from brakeline.treaty.strictjson import JsonObject, canonical, parse_object
+from brakeline.treaty.succession import Reign
 
 from tests.support import cast
 from tests.support.cast import line
@@ -127,3 +131,24 @@ def test_the_report_of_the_order_leaves_open_what_it_cannot_see(kind: str) -> No
 def test_what_leaks_is_not_reckoned_from_a_share_of_what_can_be_read() -> None:
     (site,) = Braked(order("slow"), line("training", FULL // 4, flop_model="9"), LINES[1], opaque=1).report().sites
     assert site.leaked.at_least == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "seal", "expected"),
+    [
+        (LINES, SEALED_LINES, {"line-sealed": 8}),
+        ((line("training", 0, flop_model="5"), line("idle", FULL)), SEALED_FLOP, {"flop-sealed": 1}),
+        (LINES, SEALED_FLOP, {}),
+    ],
+)
+def test_what_is_kept_from_view_of_the_brake_is_counted_by_its_reason(
+    lines: Sequence[UsageLine], seal: Sequence[str], expected: dict[str, int]
+) -> None:
+    braked = Braked(order("pause"), *lines, seal=seal)
+    treaty = braked.logs.document
+    under = seen.Logs(treaty, braked.logs.parts)
+    counted = {Unverifiable("brake-breach", cast.SITE, why): number for why, number in expected.items()}
+    assert sealed_from_breaches(under, Reign(treaty, 0, None)) == counted
+    assert sealed_from_breaches(under, Reign(treaty, PERIOD, PERIOD + 1)) == counted
+    assert not sealed_from_breaches(under, Reign(treaty, PERIOD + 1, None))
+    assert not sealed_from_breaches(under, Reign(treaty, 0, PERIOD))
