@@ -48,6 +48,7 @@ def test_a_sample_of_cases_fails_without_its_check() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3_600)
 def test_every_case_fails_without_its_check() -> None:
     results = examined()
     assert len(results) == len(mutation.must_fail())

@@ -211,6 +211,7 @@ def test_killed_and_resumed(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3_600)
 def test_killed_often_and_resumed(tmp_path: Path) -> None:
     killed_and_resumed(Desk(tmp_path, worlds.cheating()), 11, SOAK_KILLS)
 
