@@ -113,7 +113,9 @@ def test_the_disk_is_bounded_by_taking_the_oldest_first(tmp_path: Path) -> None:
     assert periods(young) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"b\n"), b"not gzip", gzip.compress(b"a\n")[:-4]])
+@pytest.mark.parametrize(
+    "data", [gzip.compress(b"b\n"), b"not gzip", gzip.compress(b"a\n")[:-4]], ids=["other", "no gzip", "cut short"]
+)
 def test_a_file_that_was_changed_is_not_what_was_committed_to(data: bytes, tmp_path: Path) -> None:
     found = RawCounters(tmp_path, RawPart())
     found.keep(3, [b"a\n"])
