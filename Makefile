@@ -33,7 +33,7 @@ demo: .venv/.demo  ## run a whole treaty on this machine: labs, verifiers, a bra
 	$(BIN)/brakeline demo $(ARGS)
 
 test: .venv/.dev  ## run the tests (ARGS="-k ledger")
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: .venv/.dev  ## lint, types, layers, guards, generated code
 	$(BIN)/python tools/check_tree.py
