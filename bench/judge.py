@@ -39,6 +39,8 @@ SIZES = (30_000, 100_000, 300_000, 1_000_000)
 """Statements. A year of 200 sites with meters is 3.5 million."""
 TREATY = Path(__file__).parents[1] / "examples" / "treaty.toml"
 _DAYS = 4
+STEP = 100_000
+"""Statements between two lines of progress on standard error."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,11 @@ def judge(size: int) -> Measured:
     before = _resident()
     taken, index, findings = 0.0, 0, 0
     waiting = first
+    told = 0
     while index < size:
+        if index >= told:
+            print(f"judge: {index} of {size} statements, {spill.bytes_used >> 20} MiB of archive", file=sys.stderr)
+            told += STEP
         began = time.perf_counter()
         for statement in waiting:
             index += 1
@@ -143,7 +149,7 @@ def measure(
     for size in sizes:
         before = denominator.in_processes(signed) / 2
         told = subprocess.run(
-            [sys.executable, "-m", "bench.judge", str(size)], check=True, capture_output=True, text=True
+            [sys.executable, "-m", "bench.judge", str(size)], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
         measured = Measured(**json.loads(told))
         after = denominator.in_processes(signed) / 2

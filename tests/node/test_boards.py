@@ -15,8 +15,9 @@ import pytest
 import trustme
 from brakeline.node import config, raw
 from brakeline.node.accelerators import Accelerators
+from brakeline.node.amounts import IDLE, ChipBook, Counted
 from brakeline.node.boards import counted
-from brakeline.node.books import IDLE, BookedSoFar, Books, ChipBook, Counted, SessionSamples, book
+from brakeline.node.books import BookedSoFar, Books, SessionSamples, book
 from brakeline.node.channel import Hello, Sample
 from brakeline.node.config import AcceleratorsPart
 from brakeline.node.meters.kept import Kept

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from brakeline.node.books import RESOLUTION_MS, BookedSoFar, Books, ChipBook, Curve, SessionSamples, book, since
+from brakeline.node.amounts import ChipBook
+from brakeline.node.books import RESOLUTION_MS, BookedSoFar, Books, Curve, SessionSamples, book, since
 from brakeline.node.channel import Sample
 from brakeline.treaty.quantities import Joules, Rational
 from brakeline.treaty.spotcheck.table import read_row, table_of

@@ -124,3 +124,10 @@ def test_a_file_that_was_changed_is_not_what_was_committed_to(data: bytes, tmp_p
     with pytest.raises(RawError) as caught:
         read(item)
     assert caught.value.code == "raw-changed"
+
+
+def test_a_disk_that_takes_no_raw_counters_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_bytes(b"a file where the folder should be")
+    with pytest.raises(RawError, match="raw-not-kept") as refused:
+        RawCounters(tmp_path, RawPart()).keep(3, [b"a\n"])
+    assert refused.value.fix

@@ -196,9 +196,9 @@ def weigh(
         over = document
         if item.facts is not None:
             over = treaty.over(item.facts.origin, item.facts.newest_ms)
-            count_cosignatures(item.copy, over)
             stale = stale_ms(treaty.over(item.facts.origin, instant), item.facts.newest_ms, instant)
             item.copy.report = replace(item.copy.report, stale_ms=stale)
+        count_cosignatures(item.copy, over)  # of that version alone: f liars are f of its witnesses
         found = quorum_gap(item.copy, over), None if policy is None else policy_gap(item.copy, policy)
         gaps += [gap for gap in found if gap is not None]
     judged, gone = _verdict(copies, kept, document, instant, receipts.dishonoured if receipts else ())

@@ -41,12 +41,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from brakeline.node.amounts import IDLE as IDLE
-from brakeline.node.amounts import UNATTRIBUTED as UNATTRIBUTED
-from brakeline.node.amounts import Amount, energy, hardware, plus, spread
-from brakeline.node.amounts import ChipBook as ChipBook
-from brakeline.node.amounts import Counted as Counted
-from brakeline.node.amounts import Label as Label
+from brakeline.node.amounts import (
+    IDLE,
+    UNATTRIBUTED,
+    Amount,
+    ChipBook,
+    Counted,
+    Label,
+    energy,
+    hardware,
+    plus,
+    spread,
+)
 from brakeline.node.channel import Sample
 from brakeline.node.meters.protocol import commitment
 from brakeline.treaty.oversight import Row, RowPart
@@ -91,12 +97,16 @@ class SessionSamples:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What a usage statement carries, the rows behind its table, and the new state of each session."""
+    """What a usage statement carries, the rows behind its table, and the new state of each session.
+
+    ``raw``: the raw counters that the node's own lines commit to, one canonical line each.
+    """
 
     lines: tuple[UsageLine, ...]
     table: Table
     rows: tuple[bytes, ...]
     booked: tuple[BookedSoFar, ...]
+    raw: tuple[bytes, ...] = ()
 
 
 def book(
@@ -129,10 +139,11 @@ def book(
     amounts = _merged(day.amounts, line_count if len(chips) == 1 else line_count - 1)
     name = METER if counted is None else f"{METER}/{counted.meter}"
     lines_read = () if counted is None else counted.lines
-    meter = MeterRef(name=name, digest=commitment(raw_lines(sessions, start, end, lines_read)))
+    raw = tuple(raw_lines(sessions, start, end, lines_read))
+    meter = MeterRef(name=name, digest=commitment(raw))
     lines = tuple(_lines(edges, chips, amounts, counted, meter))
     rows = tuple(_rows(edges, chips, amounts, lines, secret))
-    return Books(lines, table_of(rows), rows, booked)
+    return Books(lines, table_of(rows), rows, booked, raw)
 
 
 class Curve:

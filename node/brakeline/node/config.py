@@ -54,7 +54,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.quantities import Rational
@@ -67,6 +67,9 @@ FILE = "node.toml"
 
 class ConfigError(BrakelineError):
     """``node.toml`` has a mistake (codes ``config-*``)."""
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class _Part(BaseModel):
@@ -235,29 +238,56 @@ def load(path: Path) -> NodeConfig:
     Raises:
         ConfigError: ``config-unreadable``, ``config-toml`` (with line), ``config-value`` (with line where it is found).
     """
+    return read_toml(path, NodeConfig, CODES, "brakeline.node.config", fix="brakeline node init --dir DIR ...")
+
+
+class Codes(NamedTuple):
+    """The codes of a file that cannot be read, that is not TOML, and whose members are wrong."""
+
+    unreadable: str
+    toml: str
+    value: str
+
+
+CODES = Codes("config-unreadable", "config-toml", "config-value")
+
+
+def read_toml(path: Path, model: type[_Model], codes: Codes, example: str, *, fix: str = "") -> _Model:
+    """Read a TOML file as *model*.
+
+    Args:
+        path: the file.
+        model: what is in it.
+        codes: of its mistakes.
+        example: the module whose docstring shows one.
+        fix: what to do where there is no such file.
+
+    Raises:
+        ConfigError: one of *codes*; ``value`` tells every mistake, each with its line.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         value = tomllib.loads(text)
     except OSError as error:
         raise ConfigError(
-            code="config-unreadable",
-            message="the node's configuration cannot be read",
+            code=codes.unreadable,
+            message=f"{path.name} cannot be read",
             expected=str(path),
             found=str(error.strerror),
-            fix="brakeline node init --dir DIR ...",
+            fix=fix,
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
-            code="config-toml", message=f"{path.name} is not TOML", expected="TOML 1.0 in UTF-8", found=str(error)
+            code=codes.toml, message=f"{path.name} is not TOML", expected="TOML 1.0 in UTF-8", found=str(error)
         ) from None
     try:
-        return NodeConfig.model_validate(value, by_alias=True)
+        return model.model_validate(value, by_alias=True)
     except ValidationError as error:
-        raise _mistakes(path.name, text, error) from None
+        raise _mistakes(path.name, text, error, codes, example) from None
 
 
-def _mistakes(name: str, text: str, error: ValidationError) -> ConfigError:
-    """Return every mistake as one error, each with its line; codes and figures of the first."""
+def _mistakes(name: str, text: str, error: ValidationError, codes: Codes, example: str) -> ConfigError:
+    """Return every mistake as one error, each with its line; expected and found are those of the first."""
     lines = locate(text)
     told = [
         f"line {lines.of(tuple(item['loc']))}: {'.'.join(map(str, item['loc']))}: {item['msg']}"
@@ -265,9 +295,9 @@ def _mistakes(name: str, text: str, error: ValidationError) -> ConfigError:
     ]
     first = error.errors(include_url=False)[0]
     return ConfigError(
-        code="config-value",
+        code=codes.value,
         message=f"{name}, " + "; ".join(told),
         expected=first["msg"],
         found=repr(first.get("input"))[:80],
-        fix="see the example in the docstring of brakeline.node.config",
+        fix=f"see the example in the docstring of {example}",
     )

@@ -21,14 +21,14 @@ serials = "serials.txt"
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from brakeline.node.config import FILE, ConfigError
+from brakeline.node.config import FILE, Codes, read_toml
 from brakeline.treaty.statements import SiteName
-from brakeline.treaty.toml_lines import locate
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+CODES = Codes("join-unreadable", "join-toml", "join-value")
 
 
 class JoinChips(BaseModel):
@@ -62,35 +62,7 @@ def load(path: Path) -> Join:
     Raises:
         ConfigError: ``join-unreadable``, ``join-toml``, ``join-value`` (every mistake, with its line).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        value = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(
-            code="join-unreadable",
-            message="the join file cannot be read",
-            expected=str(path),
-            found=str(error.strerror),
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            code="join-toml", message=f"{path.name} is not TOML", expected="TOML 1.0 in UTF-8", found=str(error)
-        ) from None
-    try:
-        return Join.model_validate(value, by_alias=True)
-    except ValidationError as error:
-        lines, told = locate(text), error.errors(include_url=False)
-        raise ConfigError(
-            code="join-value",
-            message=f"{path.name}, "
-            + "; ".join(
-                f"line {lines.of(tuple(item['loc']))}: {'.'.join(map(str, item['loc']))}: {item['msg']}"
-                for item in told
-            ),
-            expected=told[0]["msg"],
-            found=repr(told[0].get("input"))[:80],
-            fix="see the example in the docstring of brakeline.node.join",
-        ) from None
+    return read_toml(path, Join, CODES, "brakeline.node.join")
 
 
 def settle(folder: Path, join: Join) -> None:

@@ -69,35 +69,28 @@ class RawCounters:
             return None
         meter, hold = self._accelerators.meter, 2 * self._accelerators.every_ms
         start, end = edges[0], edges[-1]
-        lines = Kept(self._counters).lines(meter, start - LOOK_MS, end + LOOK_MS)
-        readings = list(_around(map(Reading.of_line, lines), end + hold))
-        return counted(meter, readings, edges, chips, hold_ms=hold, lines=self.lines(start, end))
-
-    def lines(self, start: int, end: int) -> list[bytes]:
-        """Return the boards' readings that figures of [start, end) (Unix ms) come from, as they were kept.
-
-        Those within, and the last turn up to *start* and the first from *end* on: a share is of the time before its
-        reading, and a total is told by what it was on either side.
-        """
-        if self._accelerators is None:
-            return []
-        before: list[tuple[int, bytes]] = []
-        found: list[tuple[int, bytes]] = []
-        for at, line in Kept(self._counters).dated(self._accelerators.meter, start - LOOK_MS, end + LOOK_MS):
-            if at <= start:
-                before = [item for item in before if item[0] == at] + [(at, line)]
-            elif found and end <= found[-1][0] < at:
-                break
-            else:
-                found.append((at, line))
-        return [line for _, line in (*before, *found)]
+        kept = list(Kept(self._counters).dated(meter, start - LOOK_MS, end + LOOK_MS))
+        readings = list(_around((Reading.of_line(line) for _, line in kept), end + hold))
+        return counted(meter, readings, edges, chips, hold_ms=hold, lines=_behind(kept, start, end))
 
     def keep(self, period: int, lines: Iterable[bytes]) -> str:
         """Write the lines that the books of *period* commit to, durably; return their digest. None, no file.
 
         Raises:
-            OSError: the disk does not take them; nothing is half kept.
+            RawError: ``raw-not-kept``: the disk does not take them; nothing is half kept.
         """
+        try:
+            return self._keep(period, lines)
+        except OSError as error:
+            raise RawError(
+                code="raw-not-kept",
+                message=f"the raw counters of period {period} cannot be written, so that its books are not signed",
+                expected=f"room in {self._folder}, which this user may write",
+                found=str(error),
+                fix="make room; the node books the period when it is started again, nothing is lost",
+            ) from None
+
+    def _keep(self, period: int, lines: Iterable[bytes]) -> str:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._folder / f".{period}.part"
         digest, any_line = hashlib.sha256(), False
@@ -139,6 +132,24 @@ class RawCounters:
             if age > keep_ms or too_much:
                 item.path.unlink(missing_ok=True)
                 size -= item.size
+
+
+def _behind(kept: Iterable[tuple[int, bytes]], start: int, end: int) -> list[bytes]:
+    """Return the lines of *kept* (Unix ms, reading) that figures of [start, end) come from, as they were kept.
+
+    Those within, and the last turn up to *start* and the first from *end* on: a share is of the time before its
+    reading, and a total is told by what it was on either side.
+    """
+    before: list[tuple[int, bytes]] = []
+    found: list[tuple[int, bytes]] = []
+    for at, line in kept:
+        if at <= start:
+            before = [item for item in before if item[0] == at] + [(at, line)]
+        elif found and end <= found[-1][0] < at:
+            break
+        else:
+            found.append((at, line))
+    return [line for _, line in (*before, *found)]
 
 
 def floor_ms(document: TreatyDocument) -> int:

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+TermsFolder = Annotated[Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")]
+TreatyFile = Annotated[
+    Path | None, typer.Option(help="Without --dir: the signed treaty, or a folder of all its versions.")
+]
+PinOption = Annotated[str | None, typer.Option(help="Without --dir: its digest, or that of one of them.")]
+TlsFolder = Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")]
+ReceiptsFolder = Annotated[Path, typer.Option(help="Where verified receipts go.")]
+TimeoutOption = Annotated[float, typer.Option(help="Seconds to wait for receipts.")]
+
 
 @app.command("say", epilog="Example: brakeline node say declaration.toml --dir node")
 def say_(
@@ -87,16 +96,12 @@ def _ask(folder: Path, request: Request, wait_s: float) -> Said | None:
 @app.command(epilog="Example: brakeline node submit order.dsse.json --dir node")
 def submit(
     file: Annotated[Path, typer.Argument(help="An envelope (DSSE JSON): an order, evidence, an enrolment.")],
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")
-    ] = None,
-    treaty: Annotated[
-        Path | None, typer.Option(help="Without --dir: the signed treaty, or a folder of all its versions.")
-    ] = None,
-    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest, or that of one of them.")] = None,
-    tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
-    receipts: Annotated[Path, typer.Option(help="Where verified receipts go.")] = Path("receipts"),
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for receipts.")] = 20.0,
+    folder: TermsFolder = None,
+    treaty: TreatyFile = None,
+    pin: PinOption = None,
+    tls_dir: TlsFolder = None,
+    receipts: ReceiptsFolder = Path("receipts"),
+    timeout: TimeoutOption = 20.0,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Hand an envelope to every verifier and collect verified receipts. Exit 0 at the receipt quorum, else 4."""

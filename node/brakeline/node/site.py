@@ -20,7 +20,8 @@ from brakeline.ledger.ed25519 import Signer
 from brakeline.ledger.entry import RawSignature
 from brakeline.ledger.errors import BrakelineError
 from brakeline.ledger.vkey import TYPE_STATEMENT, VKey
-from brakeline.node.books import BookedSoFar, Books, ChipBook, Counted, book, raw_lines, since
+from brakeline.node.amounts import ChipBook, Counted
+from brakeline.node.books import BookedSoFar, Books, book, since
 from brakeline.node.journal import Claim, Journal, Outgoing, Reserved
 from brakeline.node.journal_records import Owed
 from brakeline.node.keys.guard import Guard, LastSigned
@@ -369,8 +370,8 @@ class Site:
                 lines=books.lines,
             )
 
-        if not replaces:
-            self._keep_raw(period)
+        if self._raw is not None and not replaces:  # before the signature that commits to them
+            self._raw.keep(period, books.raw)
         claim = Claim(period=period, rows=books.rows, booked=books.booked, replaces=replaces, own=own)
         made = self.sign_and_spool(build, claim=claim)
         if replaces:
@@ -386,13 +387,6 @@ class Site:
         if self._raw is None:
             return None
         return self._raw.counted(slot_edges(start.value, end.value, slots), holding.inventory.chips[0].count)
-
-    def _keep_raw(self, period: int) -> None:
-        """Keep the raw counters that the books of *period* commit to, before these are signed."""
-        if self._raw is not None:
-            start, end = self.document.grid.start_of(period).value, self.document.grid.end_of(period).value
-            sessions = self.journal.samples_between(start, end)
-            self._raw.keep(period, raw_lines(sessions, start, end, self._raw.lines(start, end)))
 
     def _sealed(self, predicate: AuthoredPredicate, payload: bytes) -> tuple[bytes, bytes]:
         """Return the payload with what this site seals sealed, and the disclosure, empty where nothing is."""

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from brakeline.node.cli import Format, FormatOption, reported
-from brakeline.node.send_commands import submit, terms_of
+from brakeline.node.send_commands import (
+    PinOption,
+    ReceiptsFolder,
+    TermsFolder,
+    TimeoutOption,
+    TlsFolder,
+    TreatyFile,
+    submit,
+    terms_of,
+)
 
 if TYPE_CHECKING:
     from brakeline.treaty.succession import Succession
@@ -23,16 +32,12 @@ app = typer.Typer()
 @app.command("submit", epilog="Example: brakeline brake submit order.dsse.json --dir node")
 def submit_order(
     file: Annotated[Path, typer.Argument(help="The order's envelope, as `brake sign` wrote it.")],
-    folder: Annotated[
-        Path | None, typer.Option("--dir", help="A node's folder: its treaty, pin and TLS files.")
-    ] = None,
-    treaty: Annotated[
-        Path | None, typer.Option(help="Without --dir: the signed treaty, or a folder of all its versions.")
-    ] = None,
-    pin: Annotated[str | None, typer.Option(help="Without --dir: its digest, or that of one of them.")] = None,
-    tls_dir: Annotated[Path | None, typer.Option(help="Without --dir: folder with tls.pem, tls.key, ca.pem.")] = None,
-    receipts: Annotated[Path, typer.Option(help="Where verified receipts go.")] = Path("receipts"),
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for receipts.")] = 20.0,
+    folder: TermsFolder = None,
+    treaty: TreatyFile = None,
+    pin: PinOption = None,
+    tls_dir: TlsFolder = None,
+    receipts: ReceiptsFolder = Path("receipts"),
+    timeout: TimeoutOption = 20.0,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Hand a signed order to every verifier and collect verified receipts. Exit 0 at the receipt quorum, else 4.

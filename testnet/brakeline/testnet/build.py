@@ -99,12 +99,7 @@ def build(
 
     The servers' ports are taken from *ports* and stay reserved until the caller closes it.
     """
-    builder = _Builder(out, plan, now_ms)
-    builder.make_keys(verifiers)
-    addresses = builder.make_verifiers(_hosts(verifiers), ports)
-    document = builder.make_treaty(addresses, now_ms() + lead_ms, pace)
-    for address in addresses:
-        install_treaty(out / "verifiers" / address.name, builder.signed, document.digest)
+    builder, document = _with_verifiers(out, plan, verifiers, now_ms, ports, lead_ms, pace)
     builder.make_nodes(document)
     builder.make_meter(document)
     builder.issue(PARTIES[0], out / "keys" / PARTIES[0] / "tls")
@@ -121,16 +116,24 @@ def build_verifiers(
     lead_ms: int,
     pace: terms.Pace,
 ) -> Testnet:
-    """Build treaty, verifiers and the labs' TLS files , but no lab's node: somebody else makes it."""
+    """Build treaty, verifiers and the labs' TLS files, but no lab's node: somebody else makes it."""
+    builder, document = _with_verifiers(out, plan, verifiers, now_ms, ports, lead_ms, pace)
+    for lab in plan.labs:
+        builder.issue(lab.name, out / "tls")
+    return Testnet(out, document, document.digest)
+
+
+def _with_verifiers(
+    out: Path, plan: Plan, verifiers: int, now_ms: Callable[[], int], ports: Ports, lead_ms: int, pace: terms.Pace
+) -> tuple[_Builder, TreatyDocument]:
+    """Make keys and the signed treaty, and the verifiers' folders with it."""
     builder = _Builder(out, plan, now_ms)
     builder.make_keys(verifiers)
     addresses = builder.make_verifiers(_hosts(verifiers), ports)
     document = builder.make_treaty(addresses, now_ms() + lead_ms, pace)
     for address in addresses:
         install_treaty(out / "verifiers" / address.name, builder.signed, document.digest)
-    for lab in plan.labs:
-        builder.issue(lab.name, out / "tls")
-    return Testnet(out, document, document.digest)
+    return builder, document
 
 
 class _Builder:

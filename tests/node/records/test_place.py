@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from brakeline.node.books import IDLE, UNATTRIBUTED, ChipBook, Label
+from brakeline.node.amounts import IDLE, UNATTRIBUTED, ChipBook, Label
 from brakeline.node.records.bookings import Base, Terms, books_of
 from brakeline.node.records.place import House, Placed, Placing, place
 from brakeline.node.records.record import AMOUNTS, Record, restored, stored

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import cast
 
-from brakeline.node.books import IDLE, UNATTRIBUTED, BookedSoFar, Books, ChipBook, Label
+from brakeline.node.amounts import IDLE, UNATTRIBUTED, ChipBook, Label
+from brakeline.node.books import BookedSoFar, Books
 from brakeline.node.records.place import Placed
 from brakeline.node.records.record import AMOUNTS, Record
 from brakeline.treaty.counting import Precision, Purpose
@@ -34,11 +35,12 @@ _ORDER = tuple(Activity)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the site's own meter says of a period: lines, rows, and the new state of its sessions."""
+    """What the site's own meter says of a period: lines, rows, the new state of its sessions, and the raw counters."""
 
     lines: tuple[UsageLine, ...]
     rows: tuple[bytes, ...]
     booked: tuple[BookedSoFar, ...] = ()
+    raw: tuple[bytes, ...] = ()
 
     def metered(self) -> frozenset[str]:
         """Return the classes that it books as anything but idle."""
@@ -161,7 +163,7 @@ def books_of(
         merged.setdefault(final[key], _Sums()).take(amount)
     lines = sorted([*own, *(_line(key, s, terms) for key, s in merged.items())], key=_place)
     rows = tuple(_rows(cells, final, lines, pieces.own_parts, terms.secret))
-    return Books(tuple(lines), table_of(rows), rows, base.booked)
+    return Books(tuple(lines), table_of(rows), rows, base.booked, base.raw)
 
 
 class _Pieces:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brakeline.node.books import IDLE, UNATTRIBUTED, BookedSoFar, Books
+from brakeline.node.amounts import IDLE, UNATTRIBUTED
+from brakeline.node.books import BookedSoFar, Books
 from brakeline.node.config import FILE, NodeConfig, load
 from brakeline.node.gap import open_lines
 from brakeline.node.journal import Journal
@@ -193,7 +194,7 @@ class Importer:
                     slots=self._slots,
                     carried=carried,
                 )
-                self._bases[number] = Base(books.lines, books.rows, books.booked)
+                self._bases[number] = Base(books.lines, books.rows, books.booked, books.raw)
             carried |= {item.session: item for item in self._bases[number].booked}
         return self._bases[period]
 
