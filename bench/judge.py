@@ -2,7 +2,8 @@
 
 Per site and hour a usage statement of six lines and a meter's reading, as an honest world of the explorer says them
 (:mod:`brakeline.explorer.worlds`), under the example treaty with all its rules. Each site repeats the first days of
-its world, moved on in time; a statement is made by copying, with a digest of its own, outside the clock. A heartbeat
+its world, moved on in time, and each lab's code, data and models are its own; a statement is made by copying, with a
+digest of its own, outside the clock. A heartbeat
 ends every period. The denominator is strict verifications a second on one core.
 
 Each size runs in a process of its own, so that its memory is its own: resident set after the last heartbeat, less what
@@ -28,7 +29,7 @@ from brakeline.ledger.spill import Spill
 from brakeline.treaty.document import TreatyDocument, load_toml
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.quantities import InstantMs
-from brakeline.treaty.statements import Evidence, Inventory, Statement, Usage
+from brakeline.treaty.statements import Evidence, Inventory, Statement, Usage, UsageLine
 
 from bench import denominator
 from bench.house import LABS
@@ -39,6 +40,7 @@ SIZES = (30_000, 100_000, 300_000, 1_000_000)
 """Statements. A year of 200 sites with meters is 3.5 million."""
 TREATY = Path(__file__).parents[1] / "examples" / "treaty.toml"
 _DAYS = 4
+_SITES_OF_LAB = 4
 STEP = 100_000
 """Statements between two lines of progress on standard error."""
 
@@ -71,9 +73,12 @@ def said(document: TreatyDocument) -> Iterator[list[Statement]]:
     """Yield what is new in every period, for ever."""
     patterns = [item.statement for item in statements(honest(document, 1, _DAYS, 1))]
     (inventory,) = [item for item in patterns if isinstance(item.predicate, Inventory)]
-    books = [item for item in patterns if isinstance(item.predicate, Usage)]
+    pattern = next(item for item in patterns if isinstance(item.predicate, Usage))
+    books = [item.predicate for item in patterns if isinstance(item.predicate, Usage)]
     read = [item for item in patterns if isinstance(item.predicate, Evidence)]
-    sites = [f"lab-{number // 4}.example/site-{number % 4}" for number in range(SITES)]
+    labs = [f"lab-{number}.example" for number in range(SITES // _SITES_OF_LAB)]
+    sites = [f"{lab}/site-{number}" for lab in labs for number in range(_SITES_OF_LAB)]
+    own = {lab: [tuple(_of_lab(line, lab) for line in usage.lines) for usage in books] for lab in labs}
     held = {name: _like(inventory, author=name, digest=("inventory", name)) for name in sites}
     yield list(held.values())
     before = {name: item.digest for name, item in held.items()}
@@ -83,15 +88,25 @@ def said(document: TreatyDocument) -> Iterator[list[Statement]]:
         span: dict[str, object] = {"start": start, "end": InstantMs(start.value + document.grid.period.value)}
         now: list[Statement] = []
         for name in sites:
-            pattern, reading = books[period % len(books)], read[period % len(read)]
-            position = {"sequence": period + 1, "previous": before[name]}
-            own = {**span, **position, "author": name, "inventory": held[name].digest}
-            now.append(_like(pattern, digest=("books", name, period), **own))
+            lines, reading = own[name.split("/")[0]][period % len(books)], read[period % len(read)]
+            position = {"sequence": period + 1, "previous": before[name], "inventory": held[name].digest}
+            now.append(_like(pattern, digest=("books", name, period), **span, **position, author=name, lines=lines))
             before[name] = now[-1].digest
             now.append(_like(reading, digest=("meter", place), **span, **_chained("meter", place), site=name))
             place += 1
         yield now
         period += 1
+
+
+def _of_lab(line: UsageLine, lab: str) -> UsageLine:
+    """Return *line* with code, data and models that are *lab*'s own."""
+    own = {name: _of(lab, getattr(line, name)) for name in ("code", "data", "model_out")}
+    parents = None if line.parents is None else tuple(_of(lab, parent) for parent in line.parents)
+    return line.model_copy(update={**own, "parents": parents})
+
+
+def _of(lab: str, digest: str | None) -> str | None:
+    return None if digest is None else _digest(lab, digest)
 
 
 def _chained(name: str, place: int) -> dict[str, object]:

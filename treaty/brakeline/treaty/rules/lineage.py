@@ -104,6 +104,7 @@ class _Shape:
         self.circles: dict[int, frozenset[int]] = {}
         self.ancestry: dict[int, frozenset[int]] = {}
         self.descendants: dict[int, frozenset[int]] = {}
+        self.below: dict[int, frozenset[int]] = {}
         self.above: dict[int, frozenset[int]] = {}
         self._kept = 0
 
@@ -121,17 +122,24 @@ class _Shape:
             self.descendants[item] = found
         return found
 
+    def keep_below(self, run: int, found: frozenset[int]) -> frozenset[int]:
+        """Keep what descends from *run*, or would if others did not claim its models; return it."""
+        self._make_room(found)
+        self.below[run] = found
+        return found
+
     def forget_leaf(self, run: int) -> None:
         """Note that *run*, from which nothing descends, takes or makes other models than before."""
         for kept in (self.circles, self.ancestry, self.above):
             kept.pop(run, None)
         self.descendants.clear()
+        self.below.clear()
 
     def _make_room(self, found: frozenset[int]) -> None:
         self._kept += len(found)
         if self._kept > _KEPT:
-            self.ancestry.clear()
-            self.descendants.clear()
+            for kept in (self.ancestry, self.descendants, self.below):
+                kept.clear()
             self._kept = len(found)
 
 
@@ -249,7 +257,11 @@ class Lineages:
 
     def with_descendants(self, runs: Iterable[int]) -> set[int]:
         """Return *runs* and every run that descends from one of them, or would if others did not claim its parents."""
-        return self._down(set(runs), claimed=False)
+        return set[int]().union(*(self._below(run) for run in runs))
+
+    def _below(self, run: int) -> frozenset[int]:
+        known = self._shape.below.get(run)
+        return self._shape.keep_below(run, frozenset(self._down({run}, claimed=False))) if known is None else known
 
     def ancestors_first(self, runs: Set[int]) -> list[int]:
         """Return *runs* so that each stands after those of them that it descends from, as far as no circle forbids."""

@@ -177,8 +177,9 @@ class _Line:
     """One threshold: FLOP by run, and where lineages passed.
 
     ``_own`` is what a run's strands were booked with, the largest version of each; ``_most`` is at least what the
-    whole lineage adds up to: kept up without walking it, and tightened whenever it is added up. ``_veiled`` counts the
-    books of a run that seal FLOP.
+    whole lineage adds up to: kept up without walking it, and tightened whenever it is added up. ``_near`` are the runs
+    whose ``_most`` is beyond the line, and those not yet judged since it was: of all others there is nothing to say.
+    ``_veiled`` counts the books of a run that seal FLOP.
     """
 
     def __init__(self, terms: Threshold, shared: _Shared) -> None:
@@ -190,6 +191,7 @@ class _Line:
         self._of_site: defaultdict[str, list[tuple[int, _Strand]]] = defaultdict(list)
         self._own: defaultdict[int, int] = defaultdict(int)
         self._most: defaultdict[int, int] = defaultdict(int)
+        self._near: set[int] = set()
         self._passages: dict[int, _Passage] = {}
         self._authorised: dict[tuple[str, str], list[_Allowance]] = {}
         self._breaches: dict[int, _Passage] = {}
@@ -217,15 +219,17 @@ class _Line:
             self._veiled[run] += self._veiled.pop(other, 0)
             for kept in (self._most, self._passages, self._breaches, self._clear, self._made):
                 kept.pop(other, None)
+            self._near.discard(other)
             self._shared.board.put((self.terms.name, other), None)
         circle = self._runs.circle(run)
         if len(circle) == 1:
-            self._most[run] = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
+            most = self._own[run] + sum(self._most[parent] for parent in self._runs.parents(run) - {run})
         else:
             most = sum(self._own.get(item, 0) for item in self._runs.ancestry(run))
-            self._most.update(dict.fromkeys(circle, most))
+        for item in circle:
+            self._bound(item, most)
         for item in self._runs.with_descendants({run}) - circle:
-            self._most[item] += self._most[run]
+            self._bound(item, self._most[item] + most)
 
     def book(self, run: int, books: Books, workload: str, counted: tuple[int, int]) -> None:
         """Give a workload of *run*, in a version of the books, FLOP, and 1 where more may be sealed, else 0."""
@@ -261,7 +265,13 @@ class _Line:
         """Let *run* have *by* more, and every lineage that holds it."""
         self._own[run] += by
         for item in self._runs.descendants(run) if by > 0 else ():
-            self._most[item] += by
+            self._bound(item, self._most[item] + by)
+
+    def _bound(self, run: int, most: int) -> None:
+        """Note that the lineage of *run* adds up to *most* at most."""
+        self._most[run] = most
+        if most > self._limit:
+            self._near.add(run)
 
     def judge(self, touched: Set[int], restructured: Set[int], period: int) -> None:
         """Judge what figures of *period* were added to, and all whose descent may have changed.
@@ -270,24 +280,28 @@ class _Line:
         """
         self._look = _Look()
         changed = self._runs.with_descendants(restructured)
-        affected = self._runs.ancestors_first(self._runs.with_descendants(touched | changed))
-        for run in affected:
-            known = self._passages.pop(run, None)
-            if self._most[run] <= self._limit:
-                continue
-            if known is None or run in changed or known.period >= period:
+        near = (self._runs.with_descendants(touched) | changed) & self._near
+        for run in self._runs.ancestors_first({run for run in near if run in changed or self._is_open(run, period)}):
+            self._passages.pop(run, None)
+            if self._most[run] > self._limit:
                 known = _SOMEWHERE if self._runs.above(run) & self._passages.keys() else self._measure(run)
-            if known is not None:
-                self._passages[run] = known
-        for run in affected:
+                if known is not None:
+                    self._passages[run] = known
+        for run in near:
             if self._spends(run):
                 self._judge_breach(run, period, changed=run in changed)
             else:
                 self._breaches.pop(run, None)
                 self._clear.pop(run, None)
-        for run in affected:
+        for run in near:
             self._shared.board.put((self.terms.name, run), self._finding(run))
+        self._near.difference_update([run for run in near if self._most[run] <= self._limit])
         self._look = _Look()
+
+    def _is_open(self, run: int, period: int) -> bool:
+        """Say whether figures of *period* may change where the lineage of *run* passes."""
+        known = self._passages.get(run)
+        return known is None or known.period >= period
 
     def _judge_breach(self, run: int, period: int, *, changed: bool) -> None:
         """Say where a lineage that passed the line did so beyond what was authorised: everywhere, if nothing was.
