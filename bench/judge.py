@@ -36,8 +36,8 @@ from bench.house import LABS
 from bench.payloads import Payload, SiteChain, samples
 
 SITES = 200
-SIZES = (30_000, 100_000, 300_000, 1_000_000)
-"""Statements. A year of 200 sites with meters is 3.5 million."""
+SIZES = (30_000, 100_000, 300_000, 1_000_000, 3_500_000)
+"""Statements. The last is a year of 200 sites with meters."""
 TREATY = Path(__file__).parents[1] / "examples" / "treaty.toml"
 _DAYS = 4
 _SITES_OF_LAB = 4

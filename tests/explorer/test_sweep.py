@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brakeline.explorer.answers.ask import answer_all
 from brakeline.explorer.commands import app
 from brakeline.explorer.model.habits import Habits, RuleBook
 from brakeline.explorer.model.many import Designs, Play, judge
 from brakeline.explorer.model.rules import accused, play
 from brakeline.explorer.model.sample import draw
+from brakeline.explorer.scenario.designs import move
 from brakeline.explorer.scenario.load import Scenario, ScenarioError
 from brakeline.explorer.scenario.presets import preset
-from brakeline.explorer.sweep import Axis, axis, frontier, run
+from brakeline.explorer.sweeps import answers
+from brakeline.explorer.sweeps.axes import Axis, axis
+from brakeline.explorer.sweeps.sums import FIELDS, frontier, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -104,8 +108,10 @@ def test_the_frontier_holds_what_no_other_design_beats(tmp_path: Path) -> None:
 
 
 def test_axes_are_read_and_mistakes_told() -> None:
-    assert axis("energy-gap-k-permille=5,10", scenario()).values == (5.0, 10.0)
-    assert axis("energy-gap-h-joules=1e9:1e11:3", scenario()).values == (1e9, 1e10, 1e11)
+    assert axis("energy-gap-k-permille=5,10", scenario(), FIELDS).values == (5.0, 10.0)
+    assert axis("energy-gap-h-joules=1e9:1e11:3", scenario(), FIELDS).values == (1e9, 1e10, 1e11)
+    assert axis("detection=0.9,0.95", scenario()).values == (0.9, 0.95)
+    assert axis("reply=86400000.4", scenario()).values == (86400000.0,)
     for text in (
         "reply=1",
         "energy-gap-k-permille=",
@@ -114,7 +120,9 @@ def test_axes_are_read_and_mistakes_told() -> None:
         "muf-h-flop=-1",
     ):
         with pytest.raises(ScenarioError, match="sweep-axis"):
-            axis(text, scenario())
+            axis(text, scenario(), FIELDS)
+    with pytest.raises(ScenarioError, match="treaty-"):
+        axis("orders=1,2", scenario())
     with pytest.raises(ScenarioError, match="sweep-size"):
         run(
             scenario(),
@@ -138,3 +146,45 @@ def test_the_command_prints_the_frontier_and_writes_all_designs(tmp_path: Path) 
     assert value["designs"] == 2
     assert value["frontier"][0]["worst"]
     assert CliRunner().invoke(app, ["sweep", "miri-draft", "--axis", "x=1", "--out", out]).exit_code == 3
+
+
+def test_any_term_is_swept_by_what_the_questions_come_to(tmp_path: Path) -> None:
+    asked, out = preset("eu-1e25"), tmp_path / "s.jsonl"
+    axes = [
+        axis("line-systemic-risk=1e24,1e26", asked),
+        axis("stop=60000,3600000", asked),
+        axis("notice=600000", asked),
+    ]
+    table = answers.run(asked, axes, ["burden", "pause"], out)
+    for row in table.records():
+        moved = {item.term: row[item.term] for item in axes}
+        assert (row["refused"] is None) == (row["stop"] == 60_000.0)  # who stops within the notice is never in breach
+        if row["refused"] is None:
+            under = asked.under(move(asked.treaty_text, {name: float(value or 0) for name, value in moved.items()}))
+            burden, pause = answer_all(under, ["burden"]), answer_all(under, ["pause"])
+            assert row["burden.models"] == burden[0].figures[0].value
+            assert row["pause.proven"] == pause[0].figure("proven").value
+        else:
+            assert row["refused"] == "treaty-deadline-order"
+            assert row["burden.models"] is None
+    assert [column.name for column in answers.headlines(table)] == ["pause.bites", "burden.models"]
+    assert table.y == "burden.models"
+    assert answers.run(asked, axes, ["burden", "pause"], out, jobs=2) == table
+    with pytest.raises(ScenarioError, match="sweep-file"):
+        answers.run(asked, axes, ["burden"], out)
+
+
+def test_the_command_asks_every_design_and_draws_them(tmp_path: Path) -> None:
+    plot, table = tmp_path / "s.svg", tmp_path / "designs.csv"
+    words = ["sweep", "eu-1e25", "--axis", "line-systemic-risk=1e24:1e26:3", "--axis", "stop=60000,600000"]
+    words += ["--question", "burden", "--out", str(tmp_path / "s.jsonl")]
+    told = CliRunner().invoke(app, [*words, "--plot", str(plot), "--table", str(table)])
+    assert told.exit_code == 0, told.output
+    assert "6 designs" in told.stdout
+    assert plot.read_text().count("600000") >= 1
+    with table.open() as file:
+        shares = [float(row["burden.models"]) for row in csv.DictReader(file)]
+    assert shares[0] > shares[2] > shares[4] > 0
+    value = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).stdout)
+    assert [row["burden.models"] for row in value["rows"]] == shares
+    assert CliRunner().invoke(app, [*words, "--question", "none"]).exit_code == 2

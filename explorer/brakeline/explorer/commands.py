@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from brakeline.explorer import commands_answers
+from brakeline.explorer import commands_answers, commands_sweep
 from brakeline.explorer.formats import Format
 from brakeline.explorer.page import commands as page_commands
 
@@ -25,6 +25,7 @@ app.command("report", epilog="Example: brakeline explore report eu-1e25 --agains
     page_commands.report
 )
 
+commands_sweep.add_to(app)
 commands_answers.add_to(app)
 
 EXIT_MISTAKE = 3

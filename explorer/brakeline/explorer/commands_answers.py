@@ -42,6 +42,16 @@ def read(name: str) -> Scenario:
     return loaded.scenario
 
 
+def questions(named: list[str] | None) -> list[AnswerId]:
+    """Return the questions *named*, in their order; all six where none is."""
+    from brakeline.explorer.answers.forms import QUESTIONS
+
+    unknown = sorted(set(named or ()) - set(QUESTIONS))
+    if unknown:
+        raise typer.BadParameter(f"--question: no {', '.join(unknown)}; {', '.join(QUESTIONS)}")
+    return [name for name in QUESTIONS if not named or name in named]
+
+
 def answer(
     scenario: ScenarioArgument,
     question: Annotated[list[str] | None, typer.Option(help="Which; several times. Default: all six.")] = None,
@@ -55,14 +65,10 @@ def answer(
     Every number says how it is computed and how its inputs are known: json has formula, seed, interval and grade.
     """
     from brakeline.explorer.answers.ask import answer_all
-    from brakeline.explorer.answers.forms import QUESTIONS
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    wanted: list[AnswerId] = [name for name in QUESTIONS if not question or name in question]
-    unknown = sorted(set(question or ()) - set(QUESTIONS))
-    if unknown:
-        raise typer.BadParameter(f"--question: no {', '.join(unknown)}; {', '.join(QUESTIONS)}")
+    wanted = questions(question)
     asked = read(scenario)
     columns = (TextColumn("answers"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -195,67 +201,8 @@ def exact(
         raise typer.Exit(EXIT_DIFFERS)
 
 
-def sweep(
-    scenario: ScenarioArgument,
-    axis: Annotated[list[str], typer.Option(help="TERM=1,2,3 or TERM=low:high:count; several times.")],
-    out: Annotated[Path, typer.Option(help="Keeps what is done; the same command goes on with it.")],
-    trials: Annotated[int | None, typer.Option(help="Worlds; default: the scenario's.", min=10)] = None,
-    jobs: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
-    table: Annotated[Path | None, typer.Option(help="Write every design into this file, as CSV.")] = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """Try every combination of the values of some terms: how often the honest are accused, the worst cheat caught.
-
-    Prints the designs that no other beats. Stopped, it goes on where it was.
-    """
-    import signal
-
-    from brakeline.explorer.sweep import axis as read_axis
-    from brakeline.explorer.sweep import frontier, run
-    from brakeline.ledger.errors import BrakelineError
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    signal.signal(signal.SIGTERM, _stop)
-    asked = read(scenario)
-    columns = (TextColumn("chunks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        axes = [read_axis(text, asked) for text in axis]
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            shown = bar.add_task("chunks")
-            done = run(asked, axes, out, trials, jobs, lambda n, total: bar.update(shown, completed=n, total=total))
-    except BrakelineError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_MISTAKE) from None
-    names = [column.name for column in done.columns]
-    if table is not None:
-        with table.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([names, *done.rows])
-    best = frontier(done)
-    if form is Format.JSON:
-        rows = [dict(zip(names, row, strict=True)) for row in best]
-        typer.echo(json.dumps({"designs": len(done.rows), "frontier": rows}))
-        return
-    typer.echo(f"{done.title}; {len(best)} that no other beats:")
-    for row in best:
-        typer.echo(", ".join(f"{name} {_cell(cell)}" for name, cell in zip(names, row, strict=True)))
-
-
-def _stop(_number: int, _frame: object) -> None:
-    """End as after an interrupt, so that the processes of the pool end too."""
-    raise SystemExit(143)
-
-
-def _cell(cell: float | int | str | None) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
-
-
 def add_to(app: typer.Typer) -> None:
     """Add these commands to *app*."""
-    app.command(
-        "sweep",
-        epilog="Example: brakeline explore sweep miri-draft --axis energy-gap-k-permille=5,10,20,30 --out sweep.jsonl",
-    )(sweep)
     app.command("answer", epilog="Example: brakeline explore answer eu-1e25 --question pause --format json")(answer)
     app.command("presets", epilog="Example: brakeline explore presets --write scenarios")(presets)
     app.command("exact", epilog="Example: brakeline explore exact eu-1e25 --worlds 2 --days 4 --adversary quiet")(exact)
