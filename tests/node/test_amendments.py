@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import trustme
+from brakeline.node import config
 from brakeline.node.brake import Brake
-from brakeline.node.journal import Claim
-from brakeline.node.setup import load_treaty, open_site
+from brakeline.node.journal import Claim, Delivery, Journal
+from brakeline.node.ops import carry
+from brakeline.node.service import RECEIPTS
+from brakeline.node.setup import JOURNAL, load_treaty, open_site, treaty_of, versions_of
 from brakeline.node.site import Position, Site, SiteError
+from brakeline.node.submit import submit_all
+from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.statements import Inventory, Usage, parse_statement
+from brakeline.treaty.strictjson import JsonObject
+from brakeline.treaty.succession import Succession
 
 from tests.node import house
 from tests.support import cast
 from tests.support.cast import amended, amendment_envelope, with_rule
+from tests.verifier import world
 
 START = cast.START
 
@@ -129,3 +138,45 @@ def _inventory(site: Site, at: Position) -> Inventory:
     assert held is not None
     members = {"author": at.author, "sequence": at.sequence, "previous": at.previous, "treaty": at.treaty}
     return held.inventory.model_copy(update=members)
+
+
+def test_a_box_is_of_the_version_that_governs_and_receipts_of_any(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    value: JsonObject = world.treaty(1).to_json()
+    value["grid"] = {"start": house.now_ms(), "period_ms": house.PERIOD_MS}
+    first = TreatyDocument.from_json(value)
+    both = world.treaty(2).to_json()
+    second = amended(first, 10_000, quorum=both["quorum"], verifier=both["verifier"])
+    folder, box, outside = tmp_path / "node", tmp_path / "box.jsonl", tmp_path / "receipts"
+    site = house.make(tmp_path, first, authority)
+    site.follow(cast.joined_by(second, cast.VERIFIERS[1]))
+    site.journal.close()
+    settings = config.load(folder / config.FILE)
+    early, late = first.grid.start_of(0).value, first.grid.start_of(10_000).value
+    assert treaty_of(folder, settings, early).digest == first.digest
+    assert treaty_of(folder, settings, late).digest == second.digest
+    versions = versions_of(folder, settings)
+    for document in (second, first):
+        with Journal(folder / JOURNAL, read_only=True) as journal:
+            items = [carry.Carried(Envelope.from_body(item.body), {}) for item in carry.owed(journal, document)]
+        carry.export(box, cast.SITE, document, items)
+        assert carry.version_of(box, versions).digest == document.digest
+        assert carry.version_of(box, Succession(document)).digest == document.digest
+    carry.export(box, cast.SITE, second, items)
+    with pytest.raises(carry.CarryError, match="carry-treaty"):
+        carry.version_of(box, Succession(first))
+    carry.export(box, cast.SITE, first, items)
+
+    async def scene() -> None:
+        verifiers = world.World(tmp_path / "verifiers", first, authority=authority)
+        async with world.running(verifiers) as judges:
+            credentials = TlsFiles.within(folder / "tls").credentials()
+            at = {j.server.name: j.addresses["grpc"] for j in judges}
+            done = await submit_all(carry.read(box, first), first, credentials, outside, 60.0, at)
+            assert {state for by in done.values() for state, _ in by.values()} == {Delivery.RECEIVED}
+
+    asyncio.run(scene())
+    assert carry.bring(outside, folder / carry.INCOMING, versions) == len(items)
+    with Journal(folder / JOURNAL) as journal:
+        taken = carry.take_up(folder / carry.INCOMING, folder / RECEIPTS, journal, versions)
+        assert (taken.receipts, taken.strange) == (len(items), ())

@@ -1,4 +1,6 @@
-"""Lines to verifiers: a certificate that is replaced is taken up, and a proxy is the only way out where it is set."""
+"""Lines to verifiers: a certificate that is replaced is taken up, whom an amendment names is called, and a proxy is the
+only way out where it is set.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from brakeline.node.setup import open_site
 from brakeline.node.site import Site
 from brakeline.node.tls import TlsError, TlsFiles
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.strictjson import JsonObject
 
 from tests.node import house
@@ -79,6 +82,38 @@ def test_a_replaced_certificate_is_taken_up_without_a_restart(tmp_path: Path) ->
                 assert running.lines.renewed >= 1
 
     asyncio.run(scene())
+
+
+def test_lines_go_to_the_verifiers_of_the_version_that_governs(tmp_path: Path) -> None:
+    authority, document = trustme.CA(), current(1)
+    verifiers = world.World(tmp_path / "verifiers", document, authority=authority)
+    make(tmp_path, document, authority).journal.close()
+    both: JsonObject = world.treaty(2).to_json()
+    called: list[int] = []
+
+    async def scene() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            called.append(site.document.version)
+            writer.close()
+
+        newcomer = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with newcomer, world.running(verifiers) as judges:
+            addresses = {j.server.name: j.addresses["grpc"] for j in judges}
+            addresses[cast.VERIFIERS[1]] = f"127.0.0.1:{newcomer.sockets[0].getsockname()[1]}"
+            async with node(tmp_path / "node", addresses) as (site, running):
+                await until(lambda: received(site) >= 3)
+                begins = document.grid.period_of(house_now()) + 2
+                second = cast.amended(document, begins, verifier=both["verifier"], quorum=both["quorum"])
+                site.follow(cast.joined_by(second, cast.VERIFIERS[1]))
+                await until(lambda: called)
+                assert running.lines.document.digest == second.digest
+
+    asyncio.run(scene())
+    assert set(called) == {2}
+
+
+def house_now() -> InstantMs:
+    return InstantMs(now_ms())
 
 
 def test_everything_leaves_through_the_proxy_where_one_is_set(tmp_path: Path) -> None:

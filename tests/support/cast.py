@@ -213,6 +213,12 @@ def amendment_envelope(document: TreatyDocument, *signers: Signer) -> Envelope:
     return envelope(encode_statement(document), *(signers or tuple(signer(name) for name in PARTIES)))
 
 
+def joined_by(document: TreatyDocument, verifier: str) -> Envelope:
+    """Return the amendment statement of *document* signed by both parties and the *verifier* that it newly names."""
+    newcomer = (signer(verifier, purpose) for purpose in ("log", "witness"))
+    return amendment_envelope(document, *(signer(name) for name in PARTIES), *newcomer)
+
+
 def with_rule(document: TreatyDocument, rule: str, severity: str = "discrepancy", **parameters: JsonValue) -> JsonValue:
     """Return the rules of *document* with *rule* as given, in the place of what it was or behind the others."""
     rules = [item for item in json_lines(document.to_json()["rule"]) if item["rule"] != rule]

@@ -2,7 +2,8 @@
 
 Credentials of gRPC are fixed when a channel is made. So when the certificate files are replaced, all lines are taken
 down and opened again with the new ones; what was under way is tried again, the outbox owns it. Files that do not fit
-together (a key copied before its certificate) are waited out: the old lines go on, and the log says why.
+together (a key copied before its certificate) are waited out: the old lines go on, and the log says why. The same is
+done when another version of the treaty begins to govern, which may name other verifiers and quorums.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from brakeline.node.watch import Watcher
 from brakeline.treaty.envelope import Envelope
 
 RENEW_S = 30.0
-"""How often the certificate files are looked at."""
+"""How often the certificate files are looked at, and which version of the treaty governs."""
 _log = structlog.get_logger(__name__)
 
 
@@ -64,23 +65,26 @@ class Lines:
         now_ms: Callable[[], int],
         renew_s: float = RENEW_S,
     ) -> None:
-        """Prepare; nothing is opened yet. *renew_s*: how often the certificate files are looked at."""
+        """Prepare; nothing is opened yet. *renew_s*: how often files and treaty are looked at."""
         self._site, self._config, self._tls, self._receipts = site, config, tls, receipts
         self._listener, self._silence, self._now_ms, self._renew_s = listener, silence, now_ms, renew_s
         self._inquiry = Inquiry(site, listener.released)
         self._senders: list[Sender] = []
         self._warned: int | None = None
+        self.document = site.document
         self.certificate: Certificate | None = None
         self.renewed = 0
 
     async def run(self) -> None:
-        """Keep the lines open until cancelled, with whatever certificate lies there.
+        """Keep lines to the verifiers that the treaty names open until cancelled, with whatever certificate lies there.
 
         Raises:
             TlsError: the files cannot be used when the node starts (``tls-*``).
         """
         self.certificate = certificates.read(self._tls)
         while True:
+            self.document = self._site.document
+            self._silence.follow(self.document, self._now_ms())
             opened = asyncio.create_task(self._open())
             try:
                 await self._replaced(opened)
@@ -96,7 +100,7 @@ class Lines:
     async def _open(self) -> None:
         credentials = self._tls.credentials()
         proxy = self._config.egress.proxy if self._config.egress else None
-        document, addresses = self._site.document, self._config.verifiers
+        document, addresses = self.document, self._config.verifiers
         channels = [(v, open_channel(v, credentials, addresses.get(v.name), proxy=proxy)) for v in document.verifiers]
         try:
             async with asyncio.TaskGroup() as group:
@@ -114,12 +118,19 @@ class Lines:
                 await channel.close(grace=0)
 
     async def _replaced(self, opened: asyncio.Task[None]) -> None:
-        """Return when the certificate files have been replaced by others that fit; fail as *opened* does."""
+        """Return when another version of the treaty governs, or other certificate files that fit lie there.
+
+        Fails as *opened* does.
+        """
         while True:
             self._warn()
             await asyncio.wait({opened}, timeout=self._renew_s)
             if opened.done():
                 opened.result()
+            governing = self._site.document
+            if governing.digest != self.document.digest:
+                _log.info("verifiers-of-version", version=governing.version, treaty=governing.digest)
+                return
             try:
                 found = certificates.read(self._tls)
             except BrakelineError as error:

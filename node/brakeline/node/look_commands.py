@@ -19,11 +19,11 @@ def status(folder: Folder, form: FormatOption = Format.TEXT) -> None:
     from brakeline.node import config
     from brakeline.node.gap import gaps_of
     from brakeline.node.journal import Delivery, Journal
-    from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+    from brakeline.node.setup import JOURNAL, treaty_of
 
     with reported():
         settings = config.load(folder / config.FILE)
-        document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
+        document = treaty_of(folder, settings, now_ms())
         with Journal(folder / JOURNAL, read_only=True) as journal:
             gaps = gaps_of(document, journal)
             progress = {v.name: journal.progress(v.name) for v in document.verifiers}

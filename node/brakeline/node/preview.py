@@ -111,8 +111,9 @@ def preview(folder: Path, period: int | None, now_ms: Callable[[], int]) -> Prev
             utilisation=settings.utilisation(),
             slots=settings.books.slots,
         )
-        gaps = tuple(gaps_of(document, journal, [(period, books.lines)] if journal.usage(period) is None else []))
-    return replace(_shown(document, period, holding, books, site.seal), gaps=gaps)
+        governing = site.governing(period)
+        gaps = tuple(gaps_of(governing, journal, [(period, books.lines)] if journal.usage(period) is None else []))
+    return replace(_shown(governing, period, holding, books, site.seal), gaps=gaps)
 
 
 def _shown(document: TreatyDocument, period: int, holding: Holding, books: Books, seal: frozenset[str]) -> Preview:

@@ -256,7 +256,7 @@ class Node:
         incoming = self._folder / carry.INCOMING
         if not incoming.is_dir():
             return
-        taken = carry.take_up(incoming, self._folder / RECEIPTS, self._site.journal, self._site.document)
+        taken = carry.take_up(incoming, self._folder / RECEIPTS, self._site.journal, self._site.versions)
         if taken.receipts:
             _log.info("receipts-brought", receipts=taken.receipts)
         for path, why in taken.strange:

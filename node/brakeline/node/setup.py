@@ -98,6 +98,21 @@ def amendments_in(folder: Path) -> list[Envelope]:
         return [Envelope.from_body(item.body) for item in journal.named("amendment")]
 
 
+def versions_of(folder: Path, settings: config.NodeConfig) -> Succession:
+    """Return the pinned treaty and the amendments that the node of *folder* follows. Reads only; the node may run.
+
+    Raises:
+        BrakelineError: of the treaty, and ``journal-*``.
+    """
+    return load_versions(folder / TREATY, settings.pin, amendments_in(folder))
+
+
+def treaty_of(folder: Path, settings: config.NodeConfig, now_ms: int) -> TreatyDocument:
+    """Return the version that governs at *now_ms* (Unix ms), as :func:`versions_of` does."""
+    versions = versions_of(folder, settings)
+    return versions.last(versions.root.grid.period_of(InstantMs(now_ms)))
+
+
 def make_node(
     folder: Path,
     plan: Plan,

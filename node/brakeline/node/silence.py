@@ -30,8 +30,13 @@ class Silence:
 
     def __init__(self, document: TreatyDocument, journal: BrakeJournal, now_ms: int) -> None:
         """Take up what the journal holds; a verifier that was never heard counts from the first start on."""
-        self._document, self._journal = document, journal
+        self._journal = journal
         self._heard = journal.heard()
+        self.follow(document, now_ms)
+
+    def follow(self, document: TreatyDocument, now_ms: int) -> None:
+        """Go by *document* from now on; a verifier that it names and nobody ever heard counts from now."""
+        self._document = document
         for verifier in document.verifiers:
             if verifier.name not in self._heard:
                 self.hear(verifier.name, now_ms)

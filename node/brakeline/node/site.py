@@ -143,6 +143,11 @@ class Site:
         """The version of the treaty that governs now: the pinned one, or an amendment of it that this site has seen."""
         return self.governing(self._succession.root.grid.period_of(InstantMs(self._now_ms())))
 
+    @property
+    def versions(self) -> Succession:
+        """The pinned version and the amendments of it that this site has seen."""
+        return self._succession
+
     def governing(self, period: int) -> TreatyDocument:
         """Return the version that governs *period*; while rivals contend for it, the last one that was settled."""
         return self._succession.last(period)

@@ -9,7 +9,8 @@
 ``{"disclosures":{verifier:base64,...},"statement":digest}``: for each verifier with a disclosure key a copy that was
 encrypted to that key within the site. Envelopes are signed and meant for everybody's eyes, a disclosure is read by the
 verifier that it is for; who carries the box can lose it, and nothing else. *Receipts* are the files that a node keeps
-anyway. They are verified on both sides, under the pinned treaty: whoever carries them cannot make one.
+anyway. They are verified on both sides, under the treaty: whoever carries them cannot make one. A box is of the version
+that governs when it is exported; a receipt is held against the version that governed when its log took the entry.
 
 A node that runs has its journal to itself. So ``receipts`` leaves the files in its folder ``incoming``, where the node
 takes them up, as it takes up what ``node say`` leaves in ``inbox``.
@@ -24,13 +25,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import BrakelineError
+from brakeline.ledger.proof import Receipt
 from brakeline.node.journal import Delivery, Journal, Outgoing
 from brakeline.node.sender import SUFFIX, keep_receipt, seal_to
 from brakeline.treaty import strictjson
 from brakeline.treaty.disclosure import MAX_DISCLOSURE
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import MAX_ENVELOPE_JSON, Envelope
+from brakeline.treaty.succession import Succession
 
 FORMAT = "brakeline/outbox/v2"
 INCOMING = "incoming"
@@ -103,6 +107,19 @@ def export(path: Path, site: str, document: TreatyDocument, items: Iterable[Carr
     part.rename(path)
 
 
+def version_of(path: Path, versions: Succession) -> TreatyDocument:
+    """Return the version of the treaty that governed when the box *path* was exported.
+
+    Raises:
+        CarryError: ``carry-format`` (not a box), ``carry-treaty``: it is none of *versions*.
+    """
+    with path.open("rb") as lines:
+        found = str(_head(lines.readline(MAX_HEADER), path).get("treaty"))
+    if found not in versions.known:
+        raise _other_treaty(path, ", ".join(versions.known)[-400:], found)
+    return versions.known[found]
+
+
 def read(path: Path, document: TreatyDocument) -> Iterator[Carried]:
     """Yield the envelopes of a box with their disclosures, one at a time.
 
@@ -114,13 +131,7 @@ def read(path: Path, document: TreatyDocument) -> Iterator[Carried]:
         head = lines.readline(MAX_HEADER)
         value = _head(head, path)
         if value.get("treaty") != document.digest:
-            raise CarryError(
-                code="carry-treaty",
-                message=f"{path.name} was exported under another treaty",
-                expected=document.digest,
-                found=str(value.get("treaty"))[:80],
-                fix="give the treaty and the pin that the site has",
-            )
+            raise _other_treaty(path, document.digest, str(value.get("treaty")))
         longest = max(MAX_ENVELOPE_JSON, _longest(document))
         digest, sealed = "", dict[str, bytes]()
         for number in range(2, 1 << 62):
@@ -139,6 +150,16 @@ def read(path: Path, document: TreatyDocument) -> Iterator[Carried]:
                 raise _malformed(path, f"line {number} is not the envelope whose disclosures stand before it")
             yield Carried(envelope, sealed)
             digest, sealed = "", {}
+
+
+def _other_treaty(path: Path, expected: str, found: str) -> CarryError:
+    return CarryError(
+        code="carry-treaty",
+        message=f"{path.name} was exported under another treaty, or a later version of it",
+        expected=expected,
+        found=found[:80],
+        fix="give the pin that the site has, and a folder with the treaty and all its amendments",
+    )
 
 
 def _longest(document: TreatyDocument) -> int:
@@ -178,7 +199,7 @@ def _malformed(path: Path, found: str) -> CarryError:
     )
 
 
-def take_up(incoming: Path, receipts: Path, journal: Journal, document: TreatyDocument) -> Taken:
+def take_up(incoming: Path, receipts: Path, journal: Journal, versions: Succession) -> Taken:
     """Verify every receipt below *incoming*, keep it below *receipts*, note it in the journal.
 
     A file is removed from *incoming* once it is kept and noted. What is no receipt stays, and is told.
@@ -188,11 +209,12 @@ def take_up(incoming: Path, receipts: Path, journal: Journal, document: TreatyDo
     """
     by_digest = {item.digest: item for item in journal.envelopes()}
     taken, strange = 0, list[tuple[str, str]]()
-    for verifier in document.verifiers:
+    for verifier in versions.verifiers():
         for path in sorted((incoming / verifier.name).glob(f"*{SUFFIX}")):
             try:
                 item = by_digest[path.name.removesuffix(SUFFIX).rpartition("-")[2]]
-                kept = keep_receipt(receipts, verifier, item, _bytes(path), document)
+                data = _bytes(path)
+                kept = keep_receipt(receipts, verifier, item, data, _over(data, verifier.origin, versions))
             except KeyError:
                 strange.append((str(path), "carry-stranger: no statement of this site bears this digest"))
                 continue
@@ -205,10 +227,16 @@ def take_up(incoming: Path, receipts: Path, journal: Journal, document: TreatyDo
     return Taken(taken, tuple(strange))
 
 
-def bring(source: Path, incoming: Path, document: TreatyDocument) -> int:
+def _over(receipt: bytes, origin: str, versions: Succession) -> TreatyDocument:
+    """Return the version that governed when the log *origin* took the entry of *receipt*, as the entry says."""
+    extra = Receipt.parse(receipt).extra
+    return versions.over(origin, 0 if extra is None else Entry.decode(extra).received_at_ms)
+
+
+def bring(source: Path, incoming: Path, versions: Succession) -> int:
     """Copy the receipts below *source* into *incoming*, each whole or not at all; return how many there were."""
     count = 0
-    for verifier in document.verifiers:
+    for verifier in versions.verifiers():
         for path in sorted((source / verifier.name).glob(f"*{SUFFIX}")):
             target = incoming / verifier.name
             target.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -80,15 +80,15 @@ def export(
 ) -> None:
     """Write what some verifier still lacks into one file, to be submitted elsewhere. Reads only; the node may run."""
     from brakeline.node import config
-    from brakeline.node.cli import reported
+    from brakeline.node.cli import now_ms, reported
     from brakeline.node.journal import Journal
     from brakeline.node.ops import carry
-    from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+    from brakeline.node.setup import JOURNAL, treaty_of
     from brakeline.treaty.envelope import Envelope
 
     with reported():
         settings = config.load(folder / config.FILE)
-        document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
+        document = treaty_of(folder, settings, now_ms())
         with Journal(folder / JOURNAL, read_only=True) as journal:
             items = [
                 carry.Carried(Envelope.from_body(item.body), carry.disclosures(journal, document, item.digest))
@@ -109,8 +109,8 @@ def export(
 )
 def submit(
     file: Annotated[Path, typer.Argument(help="The box, as `outbox export` wrote it.")],
-    treaty: Annotated[Path, typer.Option(help="The signed treaty (DSSE JSON).")],
-    pin: Annotated[str, typer.Option(help="Its digest, from a source you trust.")],
+    treaty: Annotated[Path, typer.Option(help="The signed treaty (DSSE JSON), or a folder of all its versions.")],
+    pin: Annotated[str, typer.Option(help="Its digest, or that of one of them, from a source you trust.")],
     tls_dir: Annotated[Path, typer.Option(help="Folder with tls.pem, tls.key, ca.pem.")],
     receipts: Annotated[Path, typer.Option(help="Where verified receipts go; carry this folder back.")] = Path(
         "receipts"
@@ -128,12 +128,12 @@ def submit(
     from brakeline.node.cli import reported
     from brakeline.node.journal import Delivery
     from brakeline.node.ops import carry
-    from brakeline.node.setup import load_treaty
+    from brakeline.node.setup import load_versions
     from brakeline.node.submit import submit_all
     from brakeline.node.tls import TlsFiles
 
     with reported():
-        document = load_treaty(treaty.read_bytes(), pin)
+        document = carry.version_of(file, load_versions(treaty, pin))
         credentials = TlsFiles.within(tls_dir).credentials()
         box = carry.read(file, document)
         done = asyncio.run(submit_all(box, document, credentials, receipts, timeout, proxy=proxy))
@@ -171,7 +171,7 @@ def receipts_(
     folder: Folder,
     format: FormatOption = Format.TEXT,  # noqa: A002
 ) -> None:
-    """Take receipts that were carried back into the node's books; each is verified under the pinned treaty.
+    """Take receipts that were carried back into the node's books; each is verified under the treaty.
 
     A running node takes them up itself within a second.
     """
@@ -180,16 +180,16 @@ def receipts_(
     from brakeline.node.journal import Journal, JournalError
     from brakeline.node.ops import carry
     from brakeline.node.service import RECEIPTS
-    from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+    from brakeline.node.setup import JOURNAL, versions_of
 
     with reported():
         settings = config.load(folder / config.FILE)
-        document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
-        brought = carry.bring(source, folder / carry.INCOMING, document)
+        versions = versions_of(folder, settings)
+        brought = carry.bring(source, folder / carry.INCOMING, versions)
         taken: Taken | None = None
         try:
             with Journal(folder / JOURNAL) as journal:
-                taken = carry.take_up(folder / carry.INCOMING, folder / RECEIPTS, journal, document)
+                taken = carry.take_up(folder / carry.INCOMING, folder / RECEIPTS, journal, versions)
         except JournalError as error:
             if error.code != "journal-locked":
                 raise

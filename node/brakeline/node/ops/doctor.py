@@ -13,10 +13,11 @@ from pathlib import Path
 
 from brakeline.node import config
 from brakeline.node.config import NodeConfig
+from brakeline.node.journal import JournalError
 from brakeline.node.keys.store import open_store
 from brakeline.node.ops import certificates, local_checks, verifier_checks
 from brakeline.node.ops.checks import Check, attempt
-from brakeline.node.setup import TREATY, load_treaty
+from brakeline.node.setup import TREATY, load_treaty, treaty_of
 from brakeline.node.tls import TlsFiles
 from brakeline.treaty.document import TreatyDocument
 
@@ -34,7 +35,7 @@ def examine(folder: Path, passphrase: bytes | None, now_ms: Callable[[], int], *
     settings = attempt(checks, "config", lambda: config.load(folder / config.FILE), _said_config)
     if settings is None:
         return checks
-    document = attempt(checks, "treaty", lambda: _treaty(folder, settings), _said_treaty)
+    document = attempt(checks, "treaty", lambda: _treaty(folder, settings, now_ms()), _said_treaty)
     key = attempt(checks, "key", lambda: _key(folder, settings, passphrase), lambda found: f"opens: {found[:16]}...")
     checks += local_checks.key_mode(folder)
     tls = TlsFiles.within(folder / settings.tls.folder)
@@ -54,11 +55,15 @@ def _said_config(found: NodeConfig) -> str:
 
 
 def _said_treaty(found: TreatyDocument) -> str:
-    return f"version {found.version}, fully signed, the pinned one: {found.digest[:16]}..."
+    return f"version {found.version} governs, fully signed: {found.digest[:16]}..."
 
 
-def _treaty(folder: Path, settings: NodeConfig) -> TreatyDocument:
-    return load_treaty((folder / TREATY).read_bytes(), settings.pin)
+def _treaty(folder: Path, settings: NodeConfig, now_ms: int) -> TreatyDocument:
+    """Return the version that governs; the pinned one where the journal, which has the others, cannot be read."""
+    try:
+        return treaty_of(folder, settings, now_ms)
+    except JournalError:
+        return load_treaty((folder / TREATY).read_bytes(), settings.pin)
 
 
 def _key(folder: Path, settings: NodeConfig, passphrase: bytes | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from brakeline.node import config
 from brakeline.node.gap import Gap, gaps_of
 from brakeline.node.journal import Delivery, Journal
-from brakeline.node.setup import JOURNAL, TREATY, load_treaty
+from brakeline.node.setup import JOURNAL, treaty_of
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.quantities import InstantMs
@@ -83,8 +83,8 @@ class Glance:
 def look(folder: Path, now_ms: int | None = None) -> Glance:
     """Read the journal in *folder* once (``config-*``, ``journal-*``, codes of the treaty)."""
     settings = config.load(folder / config.FILE)
-    document = load_treaty((folder / TREATY).read_bytes(), settings.pin)
     now = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    document = treaty_of(folder, settings, now)
     with Journal(folder / JOURNAL, read_only=True) as journal:
         return Glance(
             settings.site,
