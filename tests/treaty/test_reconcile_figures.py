@@ -237,7 +237,16 @@ DUE = AT + OPEN_MS
 def challenged(found: Sequence[Facts], *, usage: str = BOOKS, at_ms: int = AT) -> list[Drawn]:
     """Let each of the logs *found* draw three of eight rows, a millisecond after one another."""
     made = [
-        Drawn(digest(f"{usage} {number}"), cast.SITE, 7, usage, 8, 3, digest(f"seed {number}").encode(), at_ms + number)
+        Drawn(
+            digest(f"{usage} {number}"),
+            cast.SITE,
+            7,
+            usage,
+            8,
+            3,
+            bytes.fromhex(digest(f"seed {number}")),
+            at_ms + number,
+        )
         for number, _ in enumerate(found)
     ]
     for facts, challenge in zip(found, made, strict=True):
@@ -247,7 +256,7 @@ def challenged(found: Sequence[Facts], *, usage: str = BOOKS, at_ms: int = AT) -
 
 def opens(found: Sequence[Facts], challenge: Drawn, rows: Sequence[int], at_ms: int = DUE) -> None:
     for facts in found:
-        facts.opened.setdefault((cast.SITE, challenge.usage, challenge.digest), {}).update(dict.fromkeys(rows, at_ms))
+        facts.opened.add(cast.SITE, challenge.usage, challenge.digest, rows, at_ms, period=7)
 
 
 def shut(found: Sequence[Facts], as_of_ms: int = DUE + 99) -> list[Finding]:

@@ -10,6 +10,8 @@ from brakeline.ledger.spill import Spill
 from brakeline.treaty.bookshelf import Books, Bookshelf, Work
 from brakeline.treaty.claims import Claim, Claims, Seen
 from brakeline.treaty.parts import Activity
+from brakeline.treaty.spotcheck.challenge import Drawn
+from brakeline.treaty.spotcheck.record import Challenges, Openings
 from brakeline.treaty.tape import BLOCK, Arrival, Arrivals, Tape
 from brakeline.treaty.usage import ReadLine, ReadUsage
 from hypothesis import given
@@ -139,3 +141,30 @@ def test_claims_of_a_log_that_grows_lie_in_the_archive() -> None:
     assert len(tape._blocks) > 5_000 // 256 - 3
     assert len(tape._tail) < 2 * 256 * 56
     assert not claims._others
+
+
+def test_challenges_are_a_list_and_openings_a_dictionary_of_first_arrivals() -> None:
+    archive = Counting()
+    challenges, plain = Challenges(archive), list[Drawn]()
+    openings, expected = Openings(archive), dict[str, dict[int, int]]()
+    for number in range(4 * BLOCK):
+        site = f"lab-1.party-a.example/site-{number % 3}"
+        usage, drawn = digest(number // 2).hex(), digest(-1 - number).hex()
+        made = Drawn(
+            drawn, site, number // 6, usage, 1000 + number, 1 + number % 40, digest(2 * number), 10**12 + number
+        )
+        challenges.append(made)
+        plain.append(made)
+        first = dict.fromkeys(range(number % 7), 5 * number)
+        again = dict.fromkeys(range(2, number % 9), 5 * number + 3)
+        for period, rows in ((made.period, first), (made.period if number % 5 else None, again)):
+            if rows:
+                at_ms = next(iter(rows.values()))
+                openings.add(site, usage, drawn, rows, at_ms, period=period)
+        expected[drawn] = again | first
+    assert len(challenges) == len(plain)
+    assert list(challenges) == plain
+    assert archive.given > 2 * BLOCK * 128
+    for made in plain:
+        assert openings.of(made) == expected[made.digest]
+        assert openings.of(made._replace(usage=digest(-7).hex())) == {}

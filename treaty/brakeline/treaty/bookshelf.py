@@ -111,6 +111,12 @@ class Bookshelf:
         column = self._sites.get(site)
         return [] if column is None else [version[1] for version in column.get(period) or ()]
 
+    def holds(self, site: str, period: int, digest: str) -> bool:
+        """Say whether *digest* is a version of the books of *site* for *period*."""
+        column = self._sites.get(site)
+        raw = bytes.fromhex(digest)
+        return column is not None and any(version[0] == raw for version in column.get(period) or ())
+
     def __iter__(self) -> Iterator[tuple[str, int]]:
         """Yield every (site, period) for which there are books."""
         for site in self._sites:

@@ -47,6 +47,7 @@ from brakeline.treaty.rules.columns import Archive
 from brakeline.treaty.rules.lineage import Shown
 from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.spotcheck.challenge import Challenger, Drawn, parse_challenge
+from brakeline.treaty.spotcheck.record import Challenges, Openings
 from brakeline.treaty.statements import (
     Acknowledgement,
     Enrolment,
@@ -119,7 +120,7 @@ class Facts:
         replies: finding digest -> reply statement digest -> its author.
         determinations: statement digest -> determination.
         challenges: the challenges here.
-        opened: (site, usage digest, challenge digest) -> row -> when its first opening arrived (ms).
+        opened: which rows were opened for which challenge, and when that first arrived.
         amendments: the versions of the treaty that it holds after the first.
         sealed: statements with sealed leaves here, by digest.
         held: those whose disclosure the log's verifier says it holds -> when it said so (ms).
@@ -151,10 +152,8 @@ class Facts:
     cleared: dict[str, Finding] = field(default_factory=dict[str, Finding])
     replies: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     determinations: dict[str, Determination] = field(default_factory=dict[str, Determination])
-    challenges: list[Drawn] = field(default_factory=list[Drawn])
-    opened: dict[tuple[str, str, str], dict[int, int]] = field(
-        default_factory=dict[tuple[str, str, str], dict[int, int]]
-    )
+    challenges: Challenges = field(default_factory=Challenges)
+    opened: Openings = field(default_factory=Openings)
     amendments: list[TreatyDocument] = field(default_factory=list[TreatyDocument])
     sealed: dict[str, SealedStatement] = field(default_factory=dict[str, SealedStatement])
     held: dict[str, int] = field(default_factory=dict[str, int])
@@ -201,7 +200,14 @@ class LogReplay:
         verifier = self._verifiers.get(origin)
         if verifier is None:
             raise _wrong("replay-origin", "a log that the treaty names", origin)
-        self.facts = Facts(origin, arrivals=Arrivals(archive), books=Bookshelf(archive), claims=Claims(archive))
+        self.facts = Facts(
+            origin,
+            arrivals=Arrivals(archive),
+            books=Bookshelf(archive),
+            claims=Claims(archive),
+            challenges=Challenges(archive),
+            opened=Openings(archive),
+        )
         self._document = document
         self._succession = Succession(document)
         self._key = verifier.log_key
@@ -494,9 +500,9 @@ def gather(facts: Facts, document: TreatyDocument, statement: Statement, receive
         case Reply() as said:
             facts.replies.setdefault(said.finding, {})[statement.digest] = said.author
         case Opening() as said:
-            rows = facts.opened.setdefault((said.author, said.usage, said.challenge), {})
-            for opened in said.rows:
-                rows.setdefault(opened.index, received_at_ms)
+            period = said.period if facts.books.holds(said.author, said.period, said.usage) else None
+            rows = [opened.index for opened in said.rows]
+            facts.opened.add(said.author, said.usage, said.challenge, rows, received_at_ms, period=period)
         case Determination() as said:
             facts.determinations[statement.digest] = said
         case TreatyDocument() as said if said.version > document.version:

@@ -27,7 +27,7 @@ from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.findings import Finding, Severity
 from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, sealed_from_breaches, unacknowledged
-from brakeline.treaty.reconcile.challenges import challenges_due, timing, unopened
+from brakeline.treaty.reconcile.challenges import challenges_due, timings, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import disclosures_due, undisclosed
 from brakeline.treaty.reconcile.logs import Logs, Timing
@@ -260,8 +260,7 @@ def _undecided(logs: Logs, due: Reported, as_of_ms: int, reign: Reign) -> Iterat
     challenges = sum(
         1
         for challenge, at in challenges_due(logs, as_of_ms)
-        if challenge.period in reign
-        and any(timing(logs, challenge, row, at) is Timing.UNKNOWN for row in challenge.drawn)
+        if challenge.period in reign and any(timing is Timing.UNKNOWN for _, timing in timings(logs, challenge, at))
     )
     if challenges:
         yield Open(

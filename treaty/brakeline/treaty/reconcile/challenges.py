@@ -38,9 +38,10 @@ def unopened(logs: Logs, as_of_ms: int) -> Iterator[Finding]:
         return
     found: defaultdict[tuple[str, int, str], list[_Unanswered]] = defaultdict(list)
     for challenge, due_ms in challenges_due(logs, as_of_ms):
-        missing = [row for row in challenge.drawn if timing(logs, challenge, row, due_ms) is Timing.TOO_LATE]
+        came = [timing for _, timing in timings(logs, challenge, due_ms)]
+        missing = came.count(Timing.TOO_LATE)
         if missing:
-            item = _Unanswered(challenge.digest, due_ms, len(challenge.drawn), len(missing))
+            item = _Unanswered(challenge.digest, due_ms, len(came), missing)
             found[challenge.site, challenge.period, challenge.usage].append(item)
     for (site, period, usage), items in sorted(found.items()):
         if len(items) < logs.enough:
@@ -67,7 +68,8 @@ def challenges_due(logs: Logs, as_of_ms: int) -> Iterator[tuple[Drawn, int]]:
                 yield challenge, due_ms
 
 
-def timing(logs: Logs, challenge: Drawn, row: int, due_ms: int) -> Timing:
-    """Say whether *row* was opened for *challenge* by *due_ms*."""
-    key = (challenge.site, challenge.usage, challenge.digest)
-    return logs.timing((facts.opened.get(key, {}).get(row) for facts in logs.parts), due_ms)
+def timings(logs: Logs, challenge: Drawn, due_ms: int) -> Iterator[tuple[int, Timing]]:
+    """Yield every row that *challenge* drew, with whether it was opened by *due_ms*."""
+    opened = [facts.opened.of(challenge) for facts in logs.parts]
+    for row in challenge.drawn:
+        yield row, logs.timing((rows.get(row) for rows in opened), due_ms)
