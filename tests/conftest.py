@@ -9,9 +9,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support.counts import REQUIRE_ALL
+
 collect_ignore_glob = ["support/*"]
 """Programs and helpers of tests, no tests: some of them import what a newcomer need not have."""
-REQUIRE_ALL = os.environ.get("BRAKELINE_REQUIRE_ALL") == "1"
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]

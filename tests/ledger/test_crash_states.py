@@ -13,10 +13,11 @@ from tests.ledger.crash import judge
 from tests.ledger.crash.disk import Faults, Tape, recording, scratch_directory
 from tests.ledger.crash.states import crash_states
 from tests.ledger.crash.workload import Promises, run
+from tests.support.counts import count
 
 SEEDS = 4
-STATES = 2_500
-"""States of one seed in CI; with SEEDS of them, 10,000."""
+STATES = count(2_500, 500)
+"""States of one seed; with SEEDS of them, 10,000 in CI."""
 SOAK_STATES = 25_000
 CONTROL_STATES = 300
 RECOVERIES = 25

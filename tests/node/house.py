@@ -112,7 +112,7 @@ async def metered(folder: Path, *command: str, options: tuple[str, ...] = ()) ->
     )
 
 
-async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 180.0) -> None:
     """Poll until *condition* holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -262,7 +262,7 @@ def test_the_books_of_a_node_hold_the_count_by_hand_of_a_training_with_nothing_b
         async with serving(tmp_path / "node") as site:
             child = await metered(tmp_path / "node", sys.executable, str(script), "5")
             assert await child.wait() == 0
-            await until(lambda: total(books(site), "training", "flop_model") >= 5 * SIZES.flop(), 60)
+            await until(lambda: total(books(site), "training", "flop_model") >= 5 * SIZES.flop())
             assert total(books(site), "training", "flop_model") == 5 * SIZES.flop()
             recomputed = site.journal._value("SELECT max(CAST(recomputed AS INTEGER)) FROM sample")  # pyright: ignore[reportPrivateUsage]
             assert recomputed == 5 * (SIZES.blocks() + SIZES.scores())

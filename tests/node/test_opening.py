@@ -167,7 +167,7 @@ def test_real_verifiers_draw_and_a_running_node_opens_for_each_of_them(tmp_path:
         async with running(verifiers) as judges:
             addresses = {j.server.name: j.addresses["grpc"] for j in judges}
             async with serving(tmp_path / "node", addresses) as site:
-                await until(lambda: len({item.challenge for item in opened(site) if item.period == 0}) == 4, 40)
+                await until(lambda: len({item.challenge for item in opened(site) if item.period == 0}) == 4)
 
     asyncio.run(scene())
     asyncio.run(_boot_again(verifiers))

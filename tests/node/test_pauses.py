@@ -127,7 +127,7 @@ class Presser:
 
     async def pause_once(self) -> None:
         last = self.run.begun()[-1][0] if self.run.begun() else 0
-        await until(lambda: len(self.run.begun()) > last + self.chance.randrange(2, 12), 60)
+        await until(lambda: len(self.run.begun()) > last + self.chance.randrange(2, 12))
         await asyncio.sleep(self.chance.random() / 50)  # at any moment within a step
         pause, brought_at = self.order("pause"), now_ms()
         await self.bring(pause)
@@ -140,12 +140,12 @@ class Presser:
         self.steps_ms.append(max(b - a for (_, a), (_, b) in zip(begun[-9:], begun[-8:], strict=False)))
         resume = self.order("resume", (pause.digest,))
         await self.bring(resume)
-        await until(lambda: len(self.run.begun()) > len(begun), 60)
+        await until(lambda: len(self.run.begun()) > len(begun))
         (back,) = self.site.journal.resumptions(resume.digest).values()
         assert (back.step, back.freeze) == (stop.step, stop.freeze)
 
     async def _stopped(self, order: str) -> list[Stopped]:
-        await until(lambda: [s for _, s in self.site.journal.stops(order).values() if s.freeze], 60)
+        await until(lambda: [s for _, s in self.site.journal.stops(order).values() if s.freeze])
         return [stop for _, stop in self.site.journal.stops(order).values()]
 
 

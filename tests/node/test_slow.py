@@ -49,7 +49,7 @@ def test_slowed_trainings_stay_below_the_ceiling_together_in_every_period_and_do
                 child = await metered(tmp_path / "node", *command, options=options)
                 stack.push_async_callback(child.wait)
                 stack.callback(child.terminate)
-            await until(lambda: shares(site) and shares(site)[-1][1] > 0.3, 40)
+            await until(lambda: shares(site) and shares(site)[-1][1] > 0.3)
             now = document.grid.period_of(InstantMs(now_ms()))
             assert node.see(slow(document, 1, 4, effective_period=now, expiry_period=now + 50), "by hand").new
             await until(lambda: shares(site)[-1][0] >= now + 3)

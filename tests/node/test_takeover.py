@@ -325,7 +325,7 @@ def test_a_take_over_from_real_verifiers_over_http_while_the_old_host_still_runs
                 async with house.serving(tmp_path / "new", grpc) as new:
                     own = made.last.sequence + 2
                     await house.until(lambda: new.journal.head()[0] > own)
-                    await house.until(lambda: list(new.journal.receipts().values())[own] >= 3, 40)
+                    await house.until(lambda: list(new.journal.receipts().values())[own] >= 3)
                     receipts = tmp_path / "new" / "receipts"
                     _checked_by_anyone(document, receipts)
                     mine = outlogs.signed(new)

@@ -64,7 +64,7 @@ class Child:
     exit: Path
 
     async def wait(self) -> int:
-        await until(lambda: self.exit.exists() and self.exit.read_text(), 60)
+        await until(lambda: self.exit.exists() and self.exit.read_text())
         return int(self.exit.read_text())
 
     def kill(self) -> None:
@@ -128,7 +128,7 @@ def test_paused_trainings_end_with_the_weights_of_one_that_never_was_and_begin_n
     steps = ("--steps", "60", "--step-ms", "5")
 
     async def paused(out: Path, desk: Lab, *, after: int) -> None:
-        await until(lambda: len(begun(out)) >= after, 60)
+        await until(lambda: len(begun(out)) >= after)
         desk.tell(channel.Pause(ORDER))
         await until(desk.frozen)
         stop = desk.frozen()[-1]
@@ -165,7 +165,7 @@ def test_a_job_that_was_killed_while_paused_goes_on_from_its_checkpoint_and_from
     async def scene() -> None:
         out = tmp_path / "out"
         async with server.lab(out, *steps) as (desk, _):
-            await until(lambda: len(begun(out)) >= 5, 60)
+            await until(lambda: len(begun(out)) >= 5)
             desk.tell(channel.Pause(ORDER))
             await until(desk.frozen)
         stop = desk.frozen()[-1]
@@ -194,7 +194,7 @@ async def one_stop_step(server: Server, out: Path, save_s: float) -> None:
         desk,
         children,
     ):
-        await until(lambda: len(begun(out)) >= 10, 60)
+        await until(lambda: len(begun(out)) >= 10)
         desk.tell(channel.Pause(ORDER))
         await until(desk.frozen, save_s + 30)
         ceased, stop = desk.stops()[0], desk.frozen()[-1]
@@ -230,7 +230,7 @@ def test_a_rank_that_dies_or_hangs_ends_the_job_with_an_error_and_no_hang(
         out = tmp_path / "out"
         async with server.lab(out, *options, "--agree-s", "1", "--step-ms", "5", ranks=3) as (desk, children):
             if fate == "hangs":
-                await until(lambda: len(begun(out)) >= 8, 60)
+                await until(lambda: len(begun(out)) >= 8)
                 desk.tell(channel.Pause(ORDER))
             assert await finished(children[:2]) == [1, 1]
             assert (fate == "dies") or ("rank-lost" in (out / "0.err").read_text())

@@ -55,11 +55,11 @@ def test_a_trainer_with_the_callback_stops_after_the_step_saves_and_ends_as_if_n
         never = await start(trainer, tmp_path / "never")
         child = await start(trainer, hooked, "hook")
         async with listening(hooked / "s", desk):
-            await until(desk.peers.__len__, 60)
+            await until(desk.peers.__len__)
             desk.peers[0].send(channel.Resume())
-            await until(lambda: len(begun(hooked)) >= 8, 60)
+            await until(lambda: len(begun(hooked)) >= 8)
             desk.peers[0].send(channel.Pause(ORDER))
-            await until(lambda: desk.stops() and desk.stops()[-1].freeze, 60)
+            await until(lambda: desk.stops() and desk.stops()[-1].freeze)
             ceased, stop = desk.stops()[0], desk.stops()[-1]
             assert begun(hooked)[-1] == ceased.step == stop.step
             assert stop.durable_at is not None

@@ -201,7 +201,7 @@ async def event(stream: grpc.aio.UnaryStreamCall[pb.WatchRequest, pb.WatchEvent]
     return item
 
 
-async def until(condition: object, seconds: float = 60.0) -> None:
+async def until(condition: object, seconds: float = 180.0) -> None:
     """Poll a callable (or coroutine function) until it is true."""
     deadline = time.monotonic() + seconds
     assert callable(condition)
