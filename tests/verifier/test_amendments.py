@@ -7,21 +7,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
+from brakeline.testnet.ports import Ports
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding, parse_finding
+from brakeline.treaty.logbody import parse_heartbeat
+from brakeline.treaty.quantities import InstantMs
+from brakeline.treaty.strictjson import JsonValue
 from brakeline.v1 import verifier_pb2 as pb
 from brakeline.verifier.config import AMENDMENTS, TREATY_NAME, Config
 from brakeline.verifier.keys import check_terms, load_terms
+from brakeline.verifier.server import unix_ms
 from brakeline.verifier.setup import install_treaty, make_directory
 
 from tests.support import cast
 from tests.support.cast import Author, amended, amendment_envelope, line, with_rule
 from tests.verifier import world
 from tests.verifier.test_network import entries_of, signed
-from tests.verifier.world import World
+from tests.verifier.world import Running, World
 
 
 def _first() -> TreatyDocument:
@@ -161,3 +167,48 @@ def test_a_new_log_starts_with_all_versions_and_their_labs_may_call(tmp_path: Pa
                 assert answer.results[0].WhichOneof("outcome") == "receipt"
 
     asyncio.run(scenario())
+
+
+def test_running_verifiers_turn_to_the_one_that_an_amendment_adds(tmp_path: Path) -> None:
+    """Three logs run on; from the version's first period on the fourth cosigns them, is mirrored, and has a quorum."""
+
+    async def scenario(port: int) -> None:
+        first = world.treaty(3, heartbeat_ms=300)
+        wider = world.treaty(4).to_json()
+        added: JsonValue = {**cast.json_lines(wider["verifier"])[3], "url": f"http://127.0.0.1:{port}"}
+        verifiers: JsonValue = [*cast.json_lines(first.to_json()["verifier"]), added]
+        begins = first.grid.period_of(InstantMs(unix_ms())) + 2
+        second = amended(first, begins, verifier=verifiers, quorum=wider["quorum"])
+        envelope = cast.joined_by(second, cast.VERIFIERS[3])
+        three = World(tmp_path, first)
+        async with world.running(three) as old:
+            async with world.stub(three, old[0]) as stub:
+                await stub.SubmitBatch(world.batch([envelope]))
+            await world.until(lambda: unix_ms() >= second.grid.start_of(begins).value)
+            assert all(item.server.publication.current is not None for item in old)
+            fourth = World(tmp_path, second, amendments=(envelope,), pinned=first)
+            async with world.running(fourth, 3, peers=old, http=f"127.0.0.1:{port}") as (new,):
+                together = [*old, new]
+                await world.until(lambda: all(_cosigned(item, second) == {*cast.VERIFIERS} for item in together))
+                await world.until(lambda: _embeds(old[0], cast.VERIFIERS[3]))
+                (kept,) = three.directory(cast.VERIFIERS[0]).glob(AMENDMENTS)
+                assert Envelope.from_dsse_json(kept.read_bytes()).digest == envelope.digest
+
+    with Ports() as ports:
+        asyncio.run(scenario(*ports.take(1)))
+
+
+def _cosigned(verifier: Running, document: TreatyDocument) -> set[str]:
+    """Return whose witnesses have cosigned what *verifier* shows, if that is a quorum of *document*."""
+    current, own = verifier.server.publication.current, document.verifier(verifier.server.name)
+    assert own is not None
+    if current is None:
+        return set()
+    names = {item.witness_key: item.name for item in document.verifiers}
+    found = open_checkpoint(current.note, own.log_key, list(names)).cosignatures
+    return {names[key] for key in found} if document.witness_policy(own.origin).satisfied(found) else set()
+
+
+async def _embeds(verifier: Running, origin: str) -> bool:
+    beats = [parse_heartbeat(entry.body) for entry in await entries_of(verifier) if entry.kind is Kind.HEARTBEAT]
+    return any(item.origin == origin for beat in beats for item in beat.mirrored)

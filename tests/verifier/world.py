@@ -64,7 +64,7 @@ def treaty(verifiers: int = 1, *, heartbeat_ms: int = 100, sealed: bool = False)
 
 @dataclass
 class World:
-    """A directory for each verifier, one CA, one treaty."""
+    """A directory for each verifier, one CA, one treaty: *document*, which may be an amendment of *pinned*."""
 
     root: Path
     document: TreatyDocument
@@ -72,6 +72,7 @@ class World:
     authority: trustme.CA = field(default_factory=trustme.CA)
     off_ms: dict[int, int] = field(default_factory=dict[int, int])
     amendments: tuple[Envelope, ...] = ()
+    pinned: TreatyDocument | None = None
 
     def directory(self, name: str) -> Path:
         """Return (and furnish once) the directory of the verifier *name*."""
@@ -89,14 +90,14 @@ class World:
 
         Its wall clock is off by ``off_ms[number]``, whatever that is at the moment.
         """
-        own = self.document.verifiers[number]
+        own, root = self.document.verifiers[number], self.pinned or self.document
         config = Config(
             name=own.name,
-            pin=self.document.digest,
+            pin=root.digest,
             listen=Listen(grpc="127.0.0.1:0", http=http),
             limits=self.limits,
         )
-        terms = Terms(cast.treaty_envelope(self.document), self.document, own, self.amendments)
+        terms = Terms(cast.treaty_envelope(root), root, own, self.amendments)
         opener = None if own.disclosure_key is None else sealing.disclosure_key(own.name)
         signers = Signers(cast.signer(own.name, "log"), cast.signer(own.name, "witness"), opener)
         clock = lambda: unix_ms() + self.off_ms.get(number, 0)  # noqa: E731

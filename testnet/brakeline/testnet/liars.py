@@ -210,7 +210,7 @@ class Forking(VerifierServer):
             publication=self._shown,
             tile=self._other.tile,
             witness=self._witness,
-            origins=origin_hashes([verifier.origin for verifier in terms.document.verifiers]),
+            origins=lambda: origin_hashes([verifier.origin for verifier in terms.document.verifiers]),
             metrics=Metrics(),
             trouble=lambda: "",
         )

@@ -87,6 +87,12 @@ class ClockGuard:
         self._readings: Mapping[VKey, Reading] = {}
         self._last_ms = 0
 
+    def follow(self, *, peers: Sequence[VKey], liars: int, skew_ms: int) -> None:
+        """Compare with other witnesses from now on, as at the start; what those that stay have told is kept."""
+        self._names = {key: key.name for key in peers}
+        self._liars, self._skew_ms = liars, skew_ms
+        self._readings = {key: reading for key, reading in self._readings.items() if key in self._names}
+
     def ticks(self) -> int:
         """Return the monotonic clock in milliseconds: what :meth:`observe` takes."""
         return int(self._monotonic() * 1000)

@@ -43,14 +43,14 @@ class Pages:
     Attributes:
         tile: (path below the prefix, published size) -> bytes, or None when the published tree has no such tile.
             Blocking; LedgerError for a path that is no tile path.
-        origins: SHA-256 hex of an origin -> origin, of the logs this verifier witnesses.
+        origins: returns SHA-256 hex of an origin -> origin, of the logs this verifier witnesses now.
         trouble: why this verifier takes no statements now, empty when it does.
     """
 
     publication: Publication
     tile: Callable[[str, int], bytes | None]
     witness: Witness
-    origins: Mapping[str, str]
+    origins: Callable[[], Mapping[str, str]]
     metrics: Metrics
     trouble: Callable[[], str]
 
@@ -97,7 +97,7 @@ def make_app(pages: Pages) -> Starlette:
         return Response(answer.body, answer.status, headers={"Content-Type": answer.content_type, **NO_STORE})
 
     async def witnessed(request: Request) -> Response:
-        origin = pages.origins.get(request.path_params["origin"])
+        origin = pages.origins().get(request.path_params["origin"])
         held = await asyncio.to_thread(pages.witness.remembers, origin) if origin else None
         if held is None:
             return _text(404, "this witness has cosigned no checkpoint of such a log")

@@ -121,7 +121,7 @@ class Writer:
         commits: Commits,
         *,
         heartbeat: Callable[[], Heartbeat],
-        heartbeat_s: float,
+        heartbeat_s: Callable[[], float],
         gather_s: float,
         most: int,
         on_commit: Callable[[Committed], None],
@@ -131,7 +131,8 @@ class Writer:
     ) -> None:
         """Write through *commits*; times in seconds.
 
-        *heartbeat* returns the body of the next one; *trouble* says why nothing may be dated now.
+        *heartbeat* returns the body of the next one, *heartbeat_s* how long after it another is due; *trouble* says why
+        nothing may be dated now.
         """
         self._commits = commits
         self._heartbeat = heartbeat
@@ -187,7 +188,7 @@ class Writer:
                     await asyncio.sleep(_CLOCK_POLL)
                     continue
                 if await self._commit(jobs, self._heartbeat() if beat else None):
-                    beat_at = loop.time() + self._heartbeat_s if beat else beat_at
+                    beat_at = loop.time() + self._heartbeat_s() if beat else beat_at
                     retry = _RETRY_FIRST
                 else:
                     await asyncio.sleep(retry)

@@ -43,6 +43,7 @@ from brakeline.verifier.guard import Guard
 from brakeline.verifier.http import HttpServer, Pages, make_app, origin_hashes
 from brakeline.verifier.intake import Submission
 from brakeline.verifier.keys import Signers, Terms, keep_amendment, load_signers, load_terms
+from brakeline.verifier.lines import Ends, Lines
 from brakeline.verifier.loop import Committed, Feed, Writer
 from brakeline.verifier.metrics import Metrics
 from brakeline.verifier.peers import Peer, Peers
@@ -101,25 +102,18 @@ class VerifierServer:
         self._rpc: RpcServer | None = None
         self._writer: Writer | None = None
         self._feed = Feed()
-        self._peers: Peers | None = None
+        self._lines: Lines | None = None
         self._stopped = False
         self._storage: Storage | None = None
         self._client = make_client(config.limits.cosign_timeout_ms / 1000)
+        self._known = list(self._versions())
         self._document = document = self._present()
-        self._own = document.verifier(terms.own.name) or terms.own
         self._roles = roles_of(*self._versions())
         self._witness_store = WitnessStore(directory / "witness.sqlite")
         self._vault = None if signers.disclosure is None else Vault(directory / VAULT, signers.disclosure)
-        logs = {verifier.origin: verifier.log_key for verifier in document.verifiers}
-        self._witness = Witness(self._witness_store, logs, terms.own.witness_key, signers.witness, now_ms)
-        self._guard = ClockGuard(
-            peers=[v.witness_key for v in document.verifiers if v.name != terms.own.name],
-            liars=document.quorum.liars,
-            skew_ms=document.deadlines.skew_ms.value,
-            now_ms=now_ms,
-            monotonic=monotonic,
-            metrics=self.metrics,
-        )
+        self._witness = Witness(self._witness_store, {}, terms.own.witness_key, signers.witness, now_ms)
+        self._guard = ClockGuard(peers=[], liars=0, skew_ms=0, now_ms=now_ms, monotonic=monotonic, metrics=self.metrics)
+        self._follow(document)
 
     @property
     def name(self) -> str:
@@ -134,9 +128,20 @@ class VerifierServer:
         return (self._terms.document, *self._terms.versions)
 
     def _present(self) -> TreatyDocument:
-        """Return the version that governs now, of those installed: whom this verifier talks to, and how often."""
-        first, *later = self._versions()
+        """Return the version that governs now, of those known: whom this verifier talks to, and how often."""
+        first, *later = self._known
         return Succession(first, later).last(first.grid.period_of(InstantMs(self._now_ms())))
+
+    def _follow(self, document: TreatyDocument) -> None:
+        """Go by *document*, which governs from now on: whose logs are cosigned here, whose clocks ours is held to."""
+        self._document = document
+        self._own = document.verifier(self._terms.own.name) or self._terms.own
+        self._witness.follow({verifier.origin: verifier.log_key for verifier in document.verifiers})
+        self._guard.follow(
+            peers=[v.witness_key for v in document.verifiers if v.name != self._terms.own.name],
+            liars=document.quorum.liars,
+            skew_ms=document.deadlines.skew_ms.value,
+        )
 
     async def start_witness(self) -> str:
         """Start the HTTP side with the witness; return its base URL."""
@@ -144,7 +149,7 @@ class VerifierServer:
             publication=self.publication,
             tile=lambda path, size: self._storage.tile(path, size) if self._storage else None,
             witness=self._witness,
-            origins=origin_hashes([verifier.origin for verifier in self._document.verifiers]),
+            origins=lambda: origin_hashes([verifier.origin for verifier in self._document.verifiers]),
             metrics=self.metrics,
             trouble=self._trouble,
         )
@@ -160,10 +165,8 @@ class VerifierServer:
             peers: name -> base URL of other verifiers, where it differs from the treaty and ``verifier.toml``.
         """
         document, own = self._document, self._own
-        urls = {v.name: v.url for v in document.verifiers} | self._config.peers | dict(peers or {})
-        others = [
-            HttpWitness(v.witness_key, urls[v.name], self._client) for v in document.verifiers if v.name != own.name
-        ]
+        known = self._config.peers | dict(peers or {})
+        others = self._witnesses(document, known)
         storage = await asyncio.to_thread(Storage, self._directory, own.log_key, self._signers.log)
         self._storage = storage
         state = self._open_state(storage)
@@ -171,20 +174,20 @@ class VerifierServer:
         memory = boot.OwnLog(own.origin, own.log_key, state.size, storage.root_at)
         await boot.wait_for_memory(memory, self._witness, others, boot.memories_needed(document))
         feed = self._feed = Feed(announced)
-        publisher = self._publisher(storage, others)
         self.publication.current = await asyncio.to_thread(storage.published)
-        peers_task, writer = self._writers(state, feed, publisher, urls)
-        publisher.offer(await writer.read(storage.signed))
-        watch = ClockWatch(self._guard, publisher.refresh, self._limits.poll_ms / 1000, self.metrics)
-        self._spawn(publisher.run(), watch.run())
+        lines, writer = self._writers(state, feed, storage, known)
+        lines.offer(await writer.read(storage.signed))
+        watch = ClockWatch(self._guard, lines.refresh, self._limits.poll_ms / 1000, self.metrics)
+        self._spawn(lines.run(), watch.run())
         await self._guard.right()
         if not state.size:
             source = client_source(own.name)
             treaty = [Submission(item, source) for item in (self._terms.envelope, *self._terms.amendments)]
             first = await writer.read(lambda: state.commit([treaty], None))
             await feed.extend(first.announced)
-            publisher.offer(first.signed)
-        self._spawn(writer.run(), *peers_task.runs(), self._watch_certificate())
+            lines.offer(first.signed)
+        lines.read()
+        self._spawn(writer.run(), self._watch_certificate())
         return await self._start_rpc(state, storage, writer, feed)
 
     async def finished(self) -> None:
@@ -204,8 +207,8 @@ class VerifierServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._peers is not None:
-            await asyncio.to_thread(self._peers.close)
+        if self._lines is not None:
+            await asyncio.to_thread(self._lines.close)
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
         await self._client.aclose()
@@ -253,22 +256,25 @@ class VerifierServer:
             grace=self._limits.cosign_grace_ms / 1000,
         )
 
-    def _writers(
-        self, state: LogState, feed: Feed, publisher: Publisher, urls: Mapping[str, str]
-    ) -> tuple[Peers, Writer]:
-        peers: Peers
+    def _witnesses(self, document: TreatyDocument, known: Mapping[str, str]) -> list[HttpWitness]:
+        """Return the other verifiers' witnesses; *known*: name -> base URL where it differs from the treaty."""
+        others = [item for item in document.verifiers if item.name != self._own.name]
+        return [HttpWitness(item.witness_key, known.get(item.name, item.url), self._client) for item in others]
+
+    def _writers(self, state: LogState, feed: Feed, storage: Storage, known: Mapping[str, str]) -> tuple[Lines, Writer]:
+        lines: Lines
 
         def heartbeat() -> Heartbeat:
-            return Heartbeat(checkpoint=self._to_embed(), mirrored=tuple(filter(self._agrees, peers.mirrored())))
+            return Heartbeat(checkpoint=self._to_embed(), mirrored=tuple(filter(self._agrees, lines.mirrored())))
 
         def committed(result: Committed) -> None:
-            publisher.offer(result.signed)
+            lines.offer(result.signed)
             self._amended(result)
 
         writer = Writer(
             state,
             heartbeat=heartbeat,
-            heartbeat_s=self._document.deadlines.heartbeat_ms.value / 1000,
+            heartbeat_s=lambda: self._document.deadlines.heartbeat_ms.value / 1000,
             gather_s=self._limits.gather_ms / 1000,
             most=self._limits.commit_items,
             on_commit=committed,
@@ -276,44 +282,43 @@ class VerifierServer:
             feed=feed,
             metrics=self.metrics,
         )
-        document = self._document
-        peers = Peers(
-            [
+
+        def connect(document: TreatyDocument) -> Ends:
+            peers = [
                 Peer(
                     v.origin,
-                    urls[v.name],
+                    known.get(v.name, v.url),
                     self._directory / "mirror" / v.origin,
                     v.log_key,
                     document.witness_policy(v.origin),
                 )
                 for v in document.verifiers
                 if v.name != self._terms.own.name
-            ],
-            submit=writer.submit,
-            poll_s=self._limits.poll_ms / 1000,
-            metrics=self.metrics,
-        )
-        self._writer, self._peers = writer, peers
-        return peers, writer
+            ]
+            poll_s = self._limits.poll_ms / 1000
+            return Ends(
+                self._publisher(storage, self._witnesses(document, known)),
+                Peers(peers, submit=writer.submit, poll_s=poll_s, metrics=self.metrics),
+            )
+
+        lines = Lines(self._present, self._follow, connect, self._limits.poll_ms / 1000)
+        self._writer, self._lines = writer, lines
+        return lines, writer
 
     def _amended(self, result: Committed) -> None:
-        """Keep a version of the treaty that the log took, and let those call whom it names.
-
-        Its verifiers, quorums and intervals are taken up at the next start: until then this log is cosigned and
-        mirrored by whom the version before names.
-        """
+        """Keep a version of the treaty that the log took, and let those call whom it names; its time comes later."""
         for _, item in result.announced:
             document = None if isinstance(item, bytes) else parse_statement(item.payload).predicate
             if isinstance(item, bytes) or not isinstance(document, TreatyDocument) or document.version == 1:
                 continue
             keep_amendment(self._directory, item)
             self._roles |= roles_of(document)
+            self._known.append(document)
             log.warning(
                 "treaty-amended",
                 version=document.version,
                 digest=document.digest,
                 from_period=document.effective_period,
-                note="restart this verifier in that period, if its verifiers, quorums or intervals differ",
             )
 
     def _to_embed(self) -> str | None:

@@ -81,6 +81,10 @@ class Witness:
         self._signer = signer
         self._now_ms = now_ms
 
+    def follow(self, logs: Mapping[str, VKey]) -> None:
+        """Witness the logs *logs* from now on; what was remembered of others stays."""
+        self._logs = logs
+
     def add_checkpoint(self, body: bytes) -> Answer:
         """Answer one request. Blocking: it writes durably before it returns a 200."""
         try:
