@@ -332,7 +332,7 @@ def line(activity: str, chip_ms: int, *, workload: str = "job", **more: JsonValu
 def order(
     treaty: TreatyDocument, *signers: Signer, kind: str = "pause", effective: int = 5, expiry: int = 50
 ) -> Envelope:
-    """Return an order on everyone's training signed by *signers* (default: both parties)."""
+    """Return an order on everyone's training signed by *signers* (default: both parties); slow leaves a quarter."""
     predicate = Order.model_validate(
         {
             "treaty": treaty.digest,
@@ -344,6 +344,7 @@ def order(
             "exercise": False,
             "lifts": (),
             "nonce": "0" * 32,
+            **({"ceiling": {"numerator": 1, "denominator": 4}} if kind == "slow" else {}),
         }
     )
     return envelope(encode_statement(predicate), *(signers or tuple(signer(name) for name in PARTIES)))

@@ -83,6 +83,7 @@ def test_rest_without_its_joules_is_unverifiable_and_no_finding() -> None:
     assert unknown(treaty, *lines) == {Unverifiable("idle-compute", cast.SITE, "joules-absent"): 1}
     assert judged(treaty, lines) == []
     assert unknown(treaty, line("idle", 1, tokens="1")) == {}  # what gives itself away needs no joules
+    assert unknown(treaty, line("idle", 0), line("maintenance", 0)) == {}  # no chip rested
 
 
 def test_chips_that_the_treaty_does_not_name_may_draw_nothing() -> None:

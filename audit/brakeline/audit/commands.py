@@ -150,7 +150,7 @@ def replay(
         policy=own,
     )
     if html is not None:
-        _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of))
+        _write_html(report, details, html, _command(("replay",), sources, treaty, pin, as_of, disclosures))
     _show(report, form)
     if evidence is not None:
         from brakeline.audit.evidence.bundle import write_bundles
@@ -248,6 +248,10 @@ def order(
     form: Annotated[
         Format, typer.Option("--format", help="text for people, json (docs/spec/report.md) for programs.")
     ] = Format.TEXT,
+    disclosures: Annotated[
+        Path | None,
+        typer.Option(help="A folder of disclosures (*.disclosure.json), to see which sites with sealed books stopped."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Also write one self-contained HTML page, with plots.")] = None,
 ) -> None:
     """Report on one order: who saw it and stopped, how fast, how much compute leaked, who was not heard.
@@ -256,15 +260,18 @@ def order(
     findings rest on it; 2 a verifier's misconduct; 3 unreadable input, or an order that no log holds; 4 something
     about it could not be told. Where several apply: 3 before 2, 1, 4.
     """
+    from brakeline.audit.opinions import disclosures_in
     from brakeline.audit.orders.gather import audit_order
     from brakeline.audit.orders.plain import to_plain
 
     as_of_ms = None if as_of is None else parse_instant(as_of)
-    found = audit_order(sources, treaty, pin.lower(), digest.lower(), as_of_ms=as_of_ms)
+    opened = None if disclosures is None else disclosures_in(disclosures)
+    found = audit_order(sources, treaty, pin.lower(), digest.lower(), as_of_ms=as_of_ms, disclosures=opened)
     if html is not None:
         from brakeline.audit.orders.page import render as render_page
 
-        page = render_page(found, command=_command(("order", found.order.digest), sources, treaty, pin, as_of))
+        verb = ("order", found.order.digest)
+        page = render_page(found, command=_command(verb, sources, treaty, pin, as_of, disclosures))
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page, encoding="utf-8")
     if form is Format.JSON:
@@ -374,8 +381,11 @@ def _write_html(report: AuditReport, details: list[Detail], path: Path, command:
     path.write_text(render(report, details[0] if details else None, command=command), encoding="utf-8")
 
 
-def _command(verb: tuple[str, ...], sources: list[str], treaty: Path, pin: str, as_of: str | None) -> str:
+def _command(
+    verb: tuple[str, ...], sources: list[str], treaty: Path, pin: str, as_of: str | None, disclosures: Path | None
+) -> str:
     import shlex
 
     words = ["brakeline", "audit", *verb, *sources, "--treaty", str(treaty), "--pin", pin]
-    return shlex.join([*words, *(["--as-of", as_of] if as_of else [])])
+    words += ["--as-of", as_of] if as_of else []
+    return shlex.join([*words, *([] if disclosures is None else ["--disclosures", str(disclosures)])])

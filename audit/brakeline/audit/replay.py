@@ -91,15 +91,15 @@ def audit_sources(
         copies = read_sources(stack, sources, pinned, paranoid=paranoid, progress=progress, how=how)
         known = with_amendments(pinned, copies)
         given = None if receipts is None else read_receipts(receipts, copies, known)
-        report, findings = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given, policy=policy)
+        report, judged = weigh(copies, document, pin, as_of_ms=as_of_ms, receipts=given, policy=policy)
         if evidence is not None:
             lost = [*_forks(copies, known, how, evidence)]
             evidence += given.bundles if given is not None else ()
-            lost += gather(findings, copies, known, evidence)
+            lost += gather(judged.findings, copies, known, evidence)
             report = replace(report, unchecked=(*lost, *report.unchecked))
         if tell is not None:
             parts = tuple(largest(copies).values())
-            tell(Look(document, report, findings, copies, parts, given.rows if given is not None else ()))
+            tell(Look(document, report, judged.findings, copies, parts, given.rows if given is not None else ()))
         return report
 
 
@@ -181,8 +181,8 @@ def weigh(
     as_of_ms: int | None = None,
     receipts: ReceiptsRead | None = None,
     policy: Policy | None = None,
-) -> tuple[AuditReport, tuple[Finding, ...]]:
-    """Judge *copies* together: the report, and the findings in it as the rules gave them.
+) -> tuple[AuditReport, Verdict]:
+    """Judge *copies* together: the report, and the verdict in it as the rules gave it.
 
     Args: as :func:`audit_sources`; *receipts* have been held against the copies.
     """
@@ -220,7 +220,7 @@ def weigh(
         opinions=tuple(opinion_reports(kept.values())),
         sealed=tuple(sealed_reports(kept.values())),
     )
-    return report, judged.findings
+    return report, judged
 
 
 def _pin_lacking(document: TreatyDocument, pin: str, parts: Sequence[Facts]) -> Iterator[Problem]:

@@ -27,13 +27,16 @@ from typing import NamedTuple, TypeAlias
 
 from brakeline.ledger.entry import Kind
 from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.bookshelf import Bookshelf
 from brakeline.treaty.disclosure import Disclosure, commitments_of, open_payload
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.errors import ReplayError
 from brakeline.treaty.findings import Finding, parse_finding
 from brakeline.treaty.judge import LogJudge
 from brakeline.treaty.opinion import Held, Opinion, OpinionBody, OpinionWithdrawn, parse_opinion
+from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.columns import Archive
+from brakeline.treaty.rules.threshold import Passed
 from brakeline.treaty.statements import Statement
 
 Disclosures: TypeAlias = Callable[[str], Disclosure | None]
@@ -81,6 +84,7 @@ class OpinionLog:
         disclosures: Disclosures | None = None,
         archive: Archive | None = None,
         past: Payloads | None = None,
+        books: Bookshelf | None = None,
     ) -> None:
         """Follow the log *origin*; *disclosures* opens what its verifier holds, None judges nothing.
 
@@ -90,7 +94,9 @@ class OpinionLog:
             disclosures: opens statements.
             archive: where the rules' past goes, by default memory.
             past: the statements of the log so far with their payloads, when an amendment comes after them.
+            books: where books that are opened go, for whoever compares logs.
         """
+        self._books = books
         self._root, self._origin = document, origin
         self._disclosures, self._archive, self._past = disclosures, archive, past
         self._able = self._in_force = False
@@ -154,6 +160,19 @@ class OpinionLog:
     def reproduces(self) -> bool:
         """Whether the opinions of this log can be held against the rules: everything it holds can be opened here."""
         return self._judge is not None and not self.missing
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything was judged here, as it reads open: it is reproduced, and nothing waits."""
+        return self.reproduces and not self._queues
+
+    def passed(self) -> dict[str, Passed]:
+        """Return which thresholds the lineages have passed, over opened values (:class:`LogJudge`)."""
+        return {} if self._judge is None else self._judge.passed()
+
+    def unverifiable(self) -> dict[Unverifiable, int]:
+        """Return what the rules could not judge over opened values either."""
+        return {} if self._judge is None else self._judge.unverifiable()
 
     @property
     def opened(self) -> dict[str, Finding]:
@@ -305,8 +324,14 @@ class OpinionLog:
                 statement = opened.signed(statement.signed_by)
                 self._secrets[statement.digest] = disclosure.secret
                 self._chain = hashlib.sha256(self._chain + disclosure.secret).digest()
+                self._shelve(statement)
         self._judge.add(self._fed, Kind.STATEMENT, statement)
         self._fed += 1
+
+    def _shelve(self, statement: Statement) -> None:
+        usage, sealed = statement.usage, self.sealed[statement.digest]
+        if self._books is not None and usage is not None and sealed.period >= 0:
+            self._books.add(statement.digest, sealed.received_at_ms, sealed.period, usage)
 
     def _due(self, changed: Iterable[str]) -> Iterator[bytes]:
         looked_at = {*changed, *self._deferred}

@@ -43,7 +43,7 @@ from brakeline.treaty.reconcile.braking import (
     noticed_at,
     passed_before,
 )
-from brakeline.treaty.reconcile.logs import Logs
+from brakeline.treaty.reconcile.logs import Logs, OpenedLogs
 from brakeline.treaty.replay import Acknowledged, Facts
 from brakeline.treaty.statements import Acknowledgement, Order, StoppedWorkload
 
@@ -228,12 +228,13 @@ def report(
 
     Args:
         document: the pinned treaty.
-        parts: the facts of each log read, at most one an origin.
+        parts: the facts of each log read, at most one an origin; sealed books read as they were opened.
         digest: the order's statement digest.
-        findings: those that stand (:func:`brakeline.treaty.verdict.verdict`), gravest first.
+        findings: those that stand (:func:`brakeline.treaty.verdict.verdict`), gravest first, and those over values that
+            were opened.
         as_of_ms: periods that have not ended by then are not looked at (Unix ms).
     """
-    logs = Logs(document, parts)
+    logs = OpenedLogs(document, parts)
     order = logs.orders.get(digest)
     if order is None:
         return None

@@ -108,7 +108,8 @@ class Facts:
         corrected: (site, period, digest) of the books that a correction here says no longer count.
         orders: digest -> order.
         acknowledged: (site, order digest) -> the acknowledgements here, by arrival.
-        unverifiable: what log rules could not judge because a figure is unknown -> how many times.
+        unverifiable: what log rules could not judge because a figure is unknown -> how many times; over opened values
+            where all that the log says is held was opened.
         passed: threshold -> the workloads whose lineages have passed it, and in which period.
         lineages: the runs in its books and what they descend from, as the threshold rule sees them.
         metered: sites of which a third party gave evidence.
@@ -128,6 +129,8 @@ class Facts:
         reproduced: whether they were reproduced from disclosures.
         unopened: statements whose disclosure it would have taken to do so.
         concluded: what the rules find over opened values and not in public, digest -> finding.
+        opened_books: the sealed ones of ``books`` that were opened, as they read then.
+        opened_passed: ``passed``, over opened values.
     """
 
     origin: str
@@ -161,6 +164,8 @@ class Facts:
     reproduced: bool = False
     unopened: tuple[str, ...] = ()
     concluded: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    opened_books: Bookshelf = field(default_factory=Bookshelf)
+    opened_passed: dict[str, Passed] = field(default_factory=dict[str, Passed])
 
     def below(self, size: int) -> Iterator[tuple[bytes, Arrival]]:
         """Yield the statements that stand below *size* entries, by digest, in no particular order."""
@@ -207,6 +212,7 @@ class LogReplay:
             claims=Claims(archive),
             challenges=Challenges(archive),
             opened=Openings(archive),
+            opened_books=Bookshelf(second),
         )
         self._document = document
         self._succession = Succession(document)
@@ -220,7 +226,7 @@ class LogReplay:
         self._index = 0
         self._judge = LogJudge(document, archive, None if entries is None else self._past)
         self._challenger = Challenger(document, origin)
-        self._opinions = OpinionLog(document, origin, disclosures, second, self._payloads)
+        self._opinions = OpinionLog(document, origin, disclosures, second, self._payloads, self.facts.opened_books)
         self._expected: list[bytes] = []
         self._challenges: list[bytes] = []
         self._own: Checkpoint | None = None
@@ -316,7 +322,9 @@ class LogReplay:
         said = self._opinions
         self.facts.sealed, self.facts.held, self.facts.opinions = said.sealed, said.held, said.standing
         self.facts.reproduced, self.facts.unopened = said.reproduces, tuple(said.missing)
-        self.facts.concluded = said.opened
+        self.facts.concluded, self.facts.opened_passed = said.opened, said.passed()
+        if said.settled:
+            self.facts.unverifiable = said.unverifiable()
         return self.facts
 
     def would_admit(self, envelope: Envelope) -> Outcome:

@@ -30,7 +30,7 @@ from brakeline.treaty.reconcile.braking import acknowledgements_due, breaches, s
 from brakeline.treaty.reconcile.challenges import challenges_due, timings, unopened
 from brakeline.treaty.reconcile.conduct import Dishonoured, History, Misjudged, conduct
 from brakeline.treaty.reconcile.disclosures import disclosures_due, undisclosed
-from brakeline.treaty.reconcile.logs import Logs, Timing
+from brakeline.treaty.reconcile.logs import Logs, OpenedLogs, Timing
 from brakeline.treaty.reconcile.reporting import Reported, reported_by, reporting, together
 from brakeline.treaty.replay import Facts
 from brakeline.treaty.rules.board import Unverifiable
@@ -101,6 +101,7 @@ def verdict(
     reported: list[Reported] = []
     undecided: list[Open] = []
     unknown = _unverifiable(parts)
+    concluded = {digest: item for facts in parts for digest, item in facts.concluded.items()}
     for reign in succession.reigns:
         logs = _under(reign.document, parts)
         reported.append(mine := reported_by(logs, as_of_ms, reign))
@@ -109,7 +110,10 @@ def verdict(
             found.update((finding.digest, finding) for finding in rule if finding.period in reign)
         found.update((item.digest, item) for item in unacknowledged(logs, as_of_ms, reign))
         undecided += _undecided(logs, mine, as_of_ms, reign)
-        unknown += sealed_from_breaches(logs, reign)
+        opened = OpenedLogs(reign.document, logs.parts)
+        unknown += sealed_from_breaches(opened, reign)
+        if opened.anything:
+            concluded.update((item.digest, item) for item in breaches(opened) if item.period in reign)
     due = together(reported)
     now = succession.last(document.grid.period_of(InstantMs(max(as_of_ms, 0))))
     logs = _under(now, parts)
@@ -124,9 +128,8 @@ def verdict(
         *_shut(logs, as_of_ms),
     )
     listed = docket(logs, {finding.digest: finding for finding in findings}, as_of_ms)
-    concluded = {digest: item for facts in logs.parts for digest, item in facts.concluded.items()}
-    opened = tuple(sorted((item for digest, item in concluded.items() if digest not in found), key=_rank))
-    return Verdict(findings, gaps, _levels(logs, (*findings, *opened), due, unknown), listed, opened)
+    private = tuple(sorted((item for digest, item in concluded.items() if digest not in found), key=_rank))
+    return Verdict(findings, gaps, _levels(logs, (*findings, *private), due, unknown), listed, private)
 
 
 def succession_of(document: TreatyDocument, parts: Sequence[Facts]) -> Succession:

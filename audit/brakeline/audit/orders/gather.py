@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from brakeline.audit.pinned import load_pinned
-from brakeline.audit.reading.one import Progress
+from brakeline.audit.reading.one import Progress, Reading
 from brakeline.audit.replay import largest, read_sources, weigh
 from brakeline.audit.report import AuditReport, Exit, FindingReport, LogState, Problem
 from brakeline.ledger.errors import BrakelineError
 from brakeline.treaty.document import TreatyDocument
+from brakeline.treaty.opinion_log import Disclosures
 from brakeline.treaty.order_report import Kept, OrderReport, SiteReport, report
 
 SHORTEST = 8
@@ -40,9 +41,9 @@ class OrderAudit:
 
     @property
     def findings(self) -> tuple[FindingReport, ...]:
-        """The audit's findings that rest on the order, gravest first."""
+        """The audit's findings that rest on the order, gravest first; then those over values that were opened."""
         mine = {finding.digest for finding in self.order.findings}
-        return tuple(item for item in self.audit.findings if item.digest in mine)
+        return tuple(item for item in (*self.audit.findings, *self.audit.opened) if item.digest in mine)
 
     @property
     def open(self) -> tuple[Problem, ...]:
@@ -70,6 +71,7 @@ def audit_order(
     *,
     as_of_ms: int | None = None,
     progress: Progress | None = None,
+    disclosures: Disclosures | None = None,
 ) -> OrderAudit:
     """Audit the logs at *sources* and report on the order *digest* (or the first digits of it, at least SHORTEST).
 
@@ -80,6 +82,7 @@ def audit_order(
         digest: lowercase hex.
         as_of_ms: as :func:`brakeline.audit.replay.audit_sources`.
         progress: told after every bundle of entries.
+        disclosures: opens sealed books, so that they say whether their sites stopped.
 
     Raises:
         BrakelineError: ``order-digest``, ``order-not-logged``, ``order-ambiguous``; those of reading the treaty.
@@ -95,11 +98,11 @@ def audit_order(
     pinned = load_pinned(treaty, pin)
     document = pinned.root
     with ExitStack() as stack:
-        copies = read_sources(stack, sources, pinned, progress=progress)
-        audit, findings = weigh(copies, document, pin, as_of_ms=as_of_ms)
+        copies = read_sources(stack, sources, pinned, progress=progress, how=Reading(disclosures=disclosures))
+        audit, judged = weigh(copies, document, pin, as_of_ms=as_of_ms)
         parts = list(largest(copies).values())
         named = _named({name for facts in parts for name in facts.orders}, digest)
-        made = report(document, parts, named, findings, audit.as_of_ms or 0)
+        made = report(document, parts, named, (*judged.findings, *judged.opened), audit.as_of_ms or 0)
         if made is None:  # the digest is one of theirs
             raise AssertionError("an order of the logs has no report")
     return OrderAudit(document, audit, made)

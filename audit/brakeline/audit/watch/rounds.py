@@ -52,8 +52,8 @@ class Watch:
         now_ms = self._now_ms()
         copies = [follower.replayed for follower in self.followers]
         self._treaty = with_amendments(self._treaty, copies)
-        self.report, findings = weigh(copies, self._treaty.root, self._pin, as_of_ms=now_ms)
-        keyed = {finding_key(x.rule, x.about, x.period, x.figures): x for x in findings}
+        self.report, judged = weigh(copies, self._treaty.root, self._pin, as_of_ms=now_ms)
+        keyed = {finding_key(x.rule, x.about, x.period, x.figures): x for x in judged.findings}
         self.standing = [*_of_findings(keyed), *_of_logs(self.followers, self._quiet_ms, now_ms), *_open(self.report)]
         events = self._memory.compare(self.standing, now_ms)
         bundles: list[Bundle] = [follower.fork for follower in self.followers if follower.fork is not None]

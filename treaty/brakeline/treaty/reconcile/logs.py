@@ -124,6 +124,28 @@ class Logs:
             yield min(facts.books.arrivals(site, period), default=None)
 
 
+class OpenedLogs(Logs):
+    """The same logs, with sealed books as they read where they were opened: what whoever has the disclosures sees."""
+
+    def versions(self, site: str, period: int) -> dict[str, Books]:
+        """Return the versions of a site's books of *period*, by digest, opened as far as any log's were."""
+        found = super().versions(site, period)
+        opened = (books for facts in self.parts for books in facts.opened_books.get((site, period), ()))
+        return found | {books.digest: books for books in opened}
+
+    @cached_property
+    def passed(self) -> dict[str, Passed]:
+        """As :attr:`Logs.passed`, over opened values too."""
+        rows = [passed for facts in self.parts for passed in (facts.passed, facts.opened_passed)]
+        names = {name for row in rows for name in row}
+        return {name: _least(item for row in rows for item in row.get(name, {}).items()) for name in names}
+
+    @property
+    def anything(self) -> bool:
+        """Whether any books were opened."""
+        return any(facts.opened_books.sites for facts in self.parts)
+
+
 def _least(items: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
     least: dict[_Key, int] = {}
     for key, value in items:

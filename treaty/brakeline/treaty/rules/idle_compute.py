@@ -7,8 +7,8 @@ Arithmetic: FLOP > 0, or tokens > 0, or joules x 1000 x 100 > percent x sum over
 ``idle_percent`` for idle lines and ``maintenance_percent`` for maintenance (which may load chips a little; tests at
 full load belong under ``other``, with their FLOP). A class that the treaty does not name may draw nothing.
 Figures: ``line`` (from 0), ``workload``, ``activity``, ``flop``, ``tokens``, ``joules`` (0 where not stated),
-``allowed_joules`` (rounded down). A line without joules, or with a sealed figure, is counted as unverifiable
-(``joules-absent``, ``figures-sealed``, ``line-sealed``), as long as nothing else gives it away.
+``allowed_joules`` (rounded down). A line with chip time and without joules, or with a sealed figure, is counted as
+unverifiable (``joules-absent``, ``figures-sealed``, ``line-sealed``), as long as nothing else gives it away.
 Keeps: nothing.
 Source: double entry of chip time; board and idle watts of the treaty's chip classes.
 """
@@ -52,7 +52,7 @@ class IdleCompute:
         if not line.flop and not line.tokens and joules * MILLI * _PERCENT <= allowed:
             if line.sealed:
                 self._board.unknown(self._terms.rule, books.site, "figures-sealed")
-            elif line.joules is None:
+            elif line.joules is None and line.chip_ms:
                 self._board.unknown(self._terms.rule, books.site, "joules-absent")
             return
         figures = {
