@@ -33,12 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long counts run only when asked for; they are deselected, not skipped."""
+    """Long counts run only when asked for, and part of CI's samples of them in CI; they are deselected, not skipped."""
     if config.getoption("--soak"):
         return
-    chosen = [item for item in items if "soak" not in item.keywords]
-    config.hook.pytest_deselected(items=[item for item in items if "soak" in item.keywords])
-    items[:] = chosen
+    left = {"soak"} if REQUIRE_ALL else {"soak", "sample"}
+    config.hook.pytest_deselected(items=[item for item in items if left & set(item.keywords)])
+    items[:] = [item for item in items if not left & set(item.keywords)]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -113,6 +113,7 @@ def everything_is_left_behind(outcome: Outcome) -> None:
 
 
 @SLOW
+@pytest.mark.sample
 def test_killed_verifiers_and_nodes_lose_nothing_sign_nothing_twice_and_change_no_verdict(tmp_path: Path) -> None:
     plugs = aftermath.Plugs(seed=11, kills=CI_KILLS, every_s=7.0)
     play(tmp_path, draw(seed=12, labs=3, cheats=2, evidence=True), plugs=plugs)

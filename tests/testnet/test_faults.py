@@ -2,7 +2,7 @@
 end nobody is accused of anything and nothing acknowledged is lost.
 
 A round is one process that is killed or stopped while some cables are out of order, and an audit in the middle of it.
-CI plays three seeds; `make soak` plays twenty, and those for longer.
+Every run plays one seed, CI three; `make soak` plays twenty, and those for longer.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def play(root: Path, seed: int, deals: int) -> None:
         trial.until_all_hold(receipts)
 
 
-@pytest.mark.parametrize("seed", range(CI_SEEDS))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.sample) for seed in range(1, CI_SEEDS))])
 def test_an_honest_network_in_trouble_accuses_nobody(tmp_path: Path, seed: int) -> None:
     play(tmp_path, seed, 1)
 
