@@ -181,12 +181,13 @@ class Treaty:
                 f"only {parties} parties signed the treaty",
             )
 
-    def check_follows(self, before: Treaty) -> None:
-        """What must be so of a version after another."""
+    def check_follows(self, before: Treaty, older: list[Treaty]) -> None:
+        """What must be so of a version after another, which came after *older*."""
         old, new = before.document, self.document
         numbered = new["version"] == old["version"] + 1 and new["effective_period"] > old["effective_period"]
         need(numbered, "succession", "not the next version, or not from a later period")
-        keys = {row["name"]: (row["log_key"], row["witness_key"]) for row in old["verifier"]}
+        rows = [row for version in [*older, before] for row in version.document["verifier"]]
+        keys = {row["name"]: (row["log_key"], row["witness_key"]) for row in rows}
         same = all(
             keys.get(row["name"], k) == k for row in new["verifier"] for k in [(row["log_key"], row["witness_key"])]
         )
@@ -429,7 +430,10 @@ class LogCheck:
         before = self.versions.get(version.document["previous"])
         if before is None:
             raise Bad("succession", "the version before it is not in this log")
-        version.check_follows(before)
+        older = [before]
+        while (known := self.versions.get(older[0].document["previous"])) is not None:
+            older.insert(0, known)
+        version.check_follows(before, older[:-1])
         version.check_signatures(payload, signatures, before)
         self.versions[version.pin] = version
         for key in version.keys:

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -196,6 +197,22 @@ def _early_amendment(world: worlds.World) -> None:
     world.logs[0].append(world.now_ms, Kind.TREATY, cast.amendment_envelope(later).to_body())
 
 
+def _log_back_with_other_keys(world: worlds.World) -> None:
+    """Version 2 has another log in the place of the last, version 3 has that one's name again, and not its keys."""
+    *stay, last = cast.json_lines(world.document.to_json()["verifier"])
+
+    def named(name: str, keys: str) -> JsonObject:
+        witness = replace(cast.vkey(keys, "witness"), name=f"{name}/witness")
+        log = replace(cast.vkey(keys, "log"), name=name)
+        return {**last, "name": name, "log_key": str(log), "witness_key": str(witness)}
+
+    second = cast.amended(world.document, 4, verifier=[*stay, named("verifier-8.example", "verifier-8.example")])
+    third = cast.amended(second, 5, verifier=[*stay, named(str(last["name"]), "verifier-9.example")])
+    world.publish(cast.joined_by(second, "verifier-8.example"), to=[0])
+    said = cast.joined_by(third, "verifier-9.example")
+    world.logs[0].append(world.now_ms, Kind.TREATY, said.to_body())
+
+
 def _unknown_version(world: worlds.World) -> None:
     author = cast.Author(cast.LABS[0], cast.amended(world.document, 4))
     world.logs[0].append(world.now_ms, Kind.STATEMENT, author.enrol("lab-1.party-a.example/site-8").to_body())
@@ -231,6 +248,7 @@ def test_a_log_with_amendments_is_reproduced(checker: ModuleType, tmp_path: Path
         (_few_amend, "signer"),
         (_outsider_amends, "signer"),
         (_early_amendment, "succession"),
+        (_log_back_with_other_keys, "succession"),
         (_unknown_version, "pin"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from brakeline.ledger.entry import Kind
@@ -173,6 +173,28 @@ def test_a_versions_log_and_witness_keys_stay() -> None:
     assert _code(_register(), amendment_envelope(moved)) == "admitted"
     rekeyed = amended(V1, 4, verifier=[{**first, "log_key": str(fresh)}, *others])
     assert _code(_register(), amendment_envelope(rekeyed)) == "treaty-succession"
+
+
+def test_a_log_that_was_left_out_comes_back_with_its_keys_or_not_at_all() -> None:
+    left = _without_the_first(V1)
+    back = amended(left, 5, verifier=V1.to_json()["verifier"])
+    rekeyed = _without_the_first(left, cast.VERIFIERS[0], 5)
+    register = Register(V1)
+    outcome = admit(register, cast.joined_by(left, "verifier-9.example"), now_ms=NOW)
+    assert isinstance(outcome, Admitted), outcome
+    register.record(outcome.statement, 1)
+    assert _code(register, cast.joined_by(back, cast.VERIFIERS[0])) == "admitted"
+    assert _code(register, cast.joined_by(rekeyed, "verifier-9.example")) == "treaty-succession"
+
+
+def _without_the_first(version: TreatyDocument, name: str = "verifier-9.example", effective: int = 4) -> TreatyDocument:
+    """Return the version after *version* in which the keys of verifier-9 stand, under *name*, for its first log."""
+    first, *others = cast.json_lines(version.to_json()["verifier"])
+    keys = {
+        f"{purpose}_key": str(replace(cast.vkey("verifier-9.example", purpose), name=shown))
+        for purpose, shown in (("log", name), ("witness", f"{name}/witness"))
+    }
+    return amended(version, effective, verifier=[{**first, "name": name, **keys}, *others])
 
 
 def test_a_version_must_come_after_its_predecessor() -> None:

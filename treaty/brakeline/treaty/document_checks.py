@@ -11,7 +11,7 @@ what is counted are in :mod:`brakeline.treaty.member_checks`, warnings in :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from brakeline.treaty.member_checks import MEMBER_CHECKS
@@ -29,8 +29,10 @@ def find_mistakes(document: TreatyDocument) -> tuple[Mistake, ...]:
     return tuple(mistake for check in _CHECKS for mistake in check(document))
 
 
-def succession_mistakes(previous: TreatyDocument, document: TreatyDocument) -> tuple[Mistake, ...]:
-    """Return what keeps *document* from being the version after *previous*."""
+def succession_mistakes(
+    previous: TreatyDocument, document: TreatyDocument, older: Sequence[TreatyDocument] = ()
+) -> tuple[Mistake, ...]:
+    """Return what keeps *document* from being the version after *previous*, which came after *older*."""
     found: list[Mistake] = []
 
     def differ(path: Path, message: str, expected: str, there: str) -> None:
@@ -46,8 +48,9 @@ def succession_mistakes(previous: TreatyDocument, document: TreatyDocument) -> t
         expected = f"more than {previous.effective_period}"
         differ(("effective_period",), "governs from before its predecessor", expected, str(document.effective_period))
     for verifier in document.verifiers:
-        before = previous.verifier(verifier.name)
-        if before is not None and (before.log_key, before.witness_key) != (verifier.log_key, verifier.witness_key):
+        named = (known for version in (previous, *older) if (known := version.verifier(verifier.name)) is not None)
+        before = next(named, verifier)
+        if (before.log_key, before.witness_key) != (verifier.log_key, verifier.witness_key):
             path = ("verifier", document.verifiers.index(verifier), "log_key")
             message = "a log and its witness keep their keys: a verifier with new keys is a new one, under a new name"
             differ(path, message, f"{before.log_key.keyid} and {before.witness_key.keyid}", "other keys")

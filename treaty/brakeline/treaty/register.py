@@ -83,6 +83,13 @@ class Register:
         known = self._versions.get(digest)
         return None if known is None else known.document
 
+    def before(self, version: TreatyDocument) -> tuple[TreatyDocument, ...]:
+        """Return the versions that *version* comes after, as far as they are known here, the newest first."""
+        found: list[TreatyDocument] = []
+        while (known := self.version(version.previous)) is not None:
+            found.append(version := known)
+        return tuple(found)
+
     def amendments(self) -> tuple[TreatyDocument, ...]:
         """Return the versions known here but the first, in the order in which they came."""
         return tuple(item.document for item in self._versions.values())[1:]

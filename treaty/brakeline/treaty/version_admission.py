@@ -130,7 +130,7 @@ def _check_amendment(
             message="the version that this one amends is unknown here",
             fix="submit the version before it first",
         )
-    mistakes = succession_mistakes(previous, document)
+    mistakes = succession_mistakes(previous, document, register.before(previous))
     if mistakes:
         first = mistakes[0]
         return Refused(Code.TREATY_SUCCESSION, f"{first.where}: {first.message}", first.expected, first.found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from brakeline.audit.conformance.case import VALID, Case
@@ -15,6 +16,8 @@ from brakeline.treaty.logbody import Heartbeat, Mirrored
 from brakeline.treaty.strictjson import JsonObject, JsonValue, canonical, parse_object
 
 NOW = START + 60_000
+FURTHER = "verifier-5.example"
+"""A verifier that the story's treaty does not name."""
 
 
 def said_cases(story: Story) -> Iterator[Case]:
@@ -203,6 +206,7 @@ def _amendments(story: Story) -> Iterator[Case]:
     yield ask("too-early", "it begins with its predecessor", "treaty-succession", early, [signed])
     grid = sign(version(2, named, 5, ("predicate/grid/period_ms", PERIOD + 1)), *PARTIES)
     yield ask("other-grid", "it changes the grid", "treaty-succession", grid)
+    yield from _rekeyed_logs(story, version, ask, named)
     as_treaty = edited(second, ("predicateType", "https://brakeline.example/treaty/v1"))
     yield ask("as-treaty", "a later version that calls itself a treaty", "statement-schema", sign(as_treaty, *PARTIES))
     rival = version(3, own, 9, ("predicate/settles", ["f" * 64]))
@@ -220,6 +224,45 @@ def _amendments(story: Story) -> Iterator[Case]:
         sign(story.payloads["enrolment"], LAB, SITE),
         [signed],
     )
+
+
+def _rekeyed_logs(story: Story, version: Callable[..., bytes], ask: Callable[..., Case], first: str) -> Iterator[Case]:
+    """Yield the cases of a log that is named again, at once or after a version without it."""
+    *stay, last = _list(parse_object(story.payloads["treaty"])["predicate"], "verifier")
+
+    def log(name: str, keys: str) -> tuple[JsonObject, list[tuple[str, str]]]:
+        """Return the row of the log *name* with the keys of *keys*, and these."""
+        witness = replace(make_vkey(keys, "witness"), name=f"{name}/witness")
+        texts: JsonObject = {"log_key": str(replace(make_vkey(keys, "log"), name=name)), "witness_key": str(witness)}
+        return {**_object(last), "name": name, **texts}, [(keys, "log"), (keys, "witness")]
+
+    def signed(number: int, previous: str, row: JsonObject, held: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        """Return a version with *row* for the last log, and its digest."""
+        payload = version(number, previous, 4 * number, ("predicate/verifier", [*stay, row]))
+        holders = [*((name, "statement") for name in PARTIES), *held]
+        signatures = tuple(
+            RawSignature(make_vkey(*holder).keyid, make_signer(*holder).sign(pae(payload))) for holder in holders
+        )
+        own = sha256(canonical(parse_object(payload)["predicate"])).hexdigest()
+        return Envelope(payload, signatures).to_dsse_json().decode(), own
+
+    rekeyed, _ = signed(2, first, *log(VERIFIERS[3], FURTHER))
+    yield ask("rekeyed", "a log that stays has other keys", "treaty-succession", rekeyed)
+    replaced, own = signed(2, first, *log(FURTHER, FURTHER))
+    yield ask("replaced", "another log, which has signed, takes the place of one", VALID, replaced)
+    back, _ = signed(3, own, *log(VERIFIERS[3], VERIFIERS[3]))
+    yield ask("log-back", "a log that was left out is back with its keys", VALID, back, [replaced])
+    other, _ = signed(3, own, *log(VERIFIERS[3], "verifier-6.example"))
+    yield ask("log-back-rekeyed", "it is back with other keys", "treaty-succession", other, [replaced])
+
+
+def _list(value: JsonValue, member: str) -> list[JsonValue]:
+    found = _object(value)[member]
+    return found if isinstance(found, list) else []
+
+
+def _object(value: JsonValue) -> JsonObject:
+    return value if isinstance(value, dict) else {}
 
 
 def _line(number: int) -> JsonObject:
