@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from brakeline.audit.replay import audit_sources
+from brakeline.audit.report import LogState
 from brakeline.ledger.checkpoint import open_checkpoint
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
@@ -170,7 +172,10 @@ def test_a_new_log_starts_with_all_versions_and_their_labs_may_call(tmp_path: Pa
 
 
 def test_running_verifiers_turn_to_the_one_that_an_amendment_adds(tmp_path: Path) -> None:
-    """Three logs run on; from the version's first period on the fourth cosigns them, is mirrored, and has a quorum."""
+    """Three logs run on; from the version's first period on the fourth cosigns them, is mirrored, and has a quorum.
+
+    An auditor who pinned version 1 reads all four, and has nothing to say of anybody.
+    """
 
     async def scenario(port: int) -> None:
         first = world.treaty(3, heartbeat_ms=300)
@@ -193,6 +198,13 @@ def test_running_verifiers_turn_to_the_one_that_an_amendment_adds(tmp_path: Path
                 await world.until(lambda: _embeds(old[0], cast.VERIFIERS[3]))
                 (kept,) = three.directory(cast.VERIFIERS[0]).glob(AMENDMENTS)
                 assert Envelope.from_dsse_json(kept.read_bytes()).digest == envelope.digest
+                treaty = tmp_path / "treaty.dsse.json"
+                treaty.write_bytes(cast.treaty_envelope(first).to_dsse_json())
+                urls = [item.addresses["http"] for item in together]
+                report = await asyncio.to_thread(audit_sources, urls, treaty, first.digest)
+                assert [log.state for log in report.logs] == [LogState.REPRODUCED] * 4, report
+                assert report.findings == ()
+                assert {item.code for item in report.unchecked} <= {"log-stale", "statements-lacking"}
 
     with Ports() as ports:
         asyncio.run(scenario(*ports.take(1)))
