@@ -178,6 +178,7 @@ def test_under_a_ceiling_only_the_excess_leaks() -> None:
 
 
 def test_the_bound_is_chips_at_peak_at_the_utilisation_before_for_the_time_until_it_ceased() -> None:
+    """Half of the chips ran at two fifths of their peak: after quorum all of them may have."""
     logs, pause = Logs(), order()
     site = Site(logs)
     for period, flop in ((3, CAPACITY // 10), (4, CAPACITY // 5)):
@@ -185,14 +186,30 @@ def test_the_bound_is_chips_at_peak_at_the_utilisation_before_for_the_time_until
     logs.bring(pause, start_of(4))
     q = start_of(5)
     logs.bring(acknowledgement(site, pause, q, q + 400, stop(ceased_at=q + 400)), q + 500)
-    used = CAPACITY * 400 // cast.PERIOD // 5  # a tenth of a period at a fifth of the peak
+    used, step = (CAPACITY * ms // cast.PERIOD * 2 // 5 for ms in (400, logs.document.deadlines.stop_ms.value))
     logs.bring(site.books(5, FULL // 20, flop_model=str(used)), end_of(5))
     found = one(logs, pause)
-    assert found.bound == Bound(CAPACITY * 1000 // cast.PERIOD, Fraction(1, 5), 400, used)
+    assert found.bound == Bound(CAPACITY * 1000 // cast.PERIOD, Fraction(2, 5), 400, used, step)
     assert found.within_bound is True
     logs.bring(site.books(6, 1, flop_model="1"), end_of(6))
+    assert one(logs, pause).within_bound is None, "a step that was under way would explain it"
+    logs.bring(site.books(7, 1, flop_model=str(step - 1)), end_of(7))
+    assert one(logs, pause).within_bound is None
+    logs.bring(site.books(8, 1, flop_model="1"), end_of(8))
     assert one(logs, pause).within_bound is False
     assert made(logs, pause).bound_flop == used
+
+
+def test_a_training_in_bursts_is_held_to_the_speed_of_its_bursts() -> None:
+    """A hundredth of the chip time at a third of the peak: what it does in a moment is no hundredth of that."""
+    logs, pause = Logs(), order()
+    site = Site(logs)
+    logs.bring(site.books(4, FULL // 100, flop_model=str(CAPACITY // 300)), end_of(4))
+    logs.bring(pause, start_of(4))
+    q = start_of(5)
+    logs.bring(acknowledgement(site, pause, q, q + 5, stop(ceased_at=q + 5)), q + 500)
+    logs.bring(site.books(5, 5, flop_model=str(CAPACITY * 5 // FULL // 3)), end_of(5))
+    assert one(logs, pause).within_bound is True
 
 
 def test_without_books_before_the_bound_is_the_peak() -> None:

@@ -279,10 +279,11 @@ def order(
 
         typer.echo(json.dumps(to_plain(found), indent=2, sort_keys=True, ensure_ascii=False))
     else:
-        from brakeline.audit.orders.text import render
+        from brakeline.audit.orders.text import WIDTH, render
         from rich.console import Console
 
-        render(found, Console(soft_wrap=True, highlight=False))
+        console = Console(soft_wrap=True, highlight=False)
+        render(found, console if console.width >= WIDTH else Console(soft_wrap=True, highlight=False, width=WIDTH))
     raise typer.Exit(int(found.exit))
 
 

@@ -12,10 +12,12 @@ until it expires or is lifted. Books are per period, and lines may state no FLOP
 period in which quorum fell left out, unknown FLOP as none) and at most (that period whole, unknown FLOP as chip time x
 peak). Of a slow order there leaks the share of the FLOP that the excess is of the chip time in scope, weighted by peak.
 
-*The bound* is N x peak x utilisation x time: the site's chips at their dense peak, times the utilisation that the
-order's scope had in the busiest of the ``LOOK_BACK`` periods before the one in which quorum fell (1 where there are no
-books of any), times the time from quorum until compute ceased, as the site says. A site that leaked more than the bound
-did not stop when it says, or sped up before it did.
+*The bound* is N x peak x utilisation x time: all the site's chips at their dense peak, times the utilisation of those
+that the order's scope used, in the best of the ``LOOK_BACK`` periods before the one in which quorum fell (1 where it
+used none in any), times the time from quorum until compute ceased, as the site says. A step that was under way at
+quorum is booked when it ends, so that it may add what the treaty's ``stop_ms`` holds, the longest that a step may take
+to stop. A site that leaked more than both did not stop when it says, or sped up before it did; of one that leaked more
+than the bound and no more than both, nothing is said.
 
 All figures are integers or exact ratios. Source: docs/spec/report.md, "The report of an order".
 """
@@ -82,12 +84,14 @@ class Bound(NamedTuple):
         utilisation: share of it that the scope used.
         time_ms: from quorum until compute ceased.
         flop: their product, rounded up.
+        step_flop: what a step that was under way at quorum may add, rounded up.
     """
 
     capacity_flop_per_s: int
     utilisation: Fraction
     time_ms: int
     flop: int
+    step_flop: int
 
 
 class Stopped(NamedTuple):
@@ -166,8 +170,13 @@ class SiteReport:
 
     @property
     def within_bound(self) -> bool | None:
-        """Whether the books can be true with the instants that the site gives; None where it gives none."""
-        return None if self.bound is None else self.leaked.at_least <= self.bound.flop
+        """Whether the books can be true with the instants that the site gives.
+
+        None where it gives none, and where only a step that was under way would explain them.
+        """
+        if self.bound is None or self.bound.flop < self.leaked.at_least <= self.bound.flop + self.bound.step_flop:
+            return None
+        return self.leaked.at_least <= self.bound.flop
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,15 +420,18 @@ class _Author:
         utilisation = min(Fraction(1), max(self._utilisations(site, period), default=Fraction(1)))
         time_ms = max(0, ceased - quorum)
         length = self._grid.period.value
-        flop = Fraction(capacity * time_ms, 1000 * length) * utilisation
-        return Bound(-(-capacity // length), utilisation, time_ms, -int(-flop // 1))
+        rate = Fraction(capacity, 1000 * length) * utilisation  # FLOP a millisecond
+        step = rate * self._document.deadlines.stop_ms.value
+        return Bound(-(-capacity // length), utilisation, time_ms, -int(-rate * time_ms // 1), -int(-step // 1))
 
     def _utilisations(self, site: str, period: int) -> Iterator[Fraction]:
-        """Yield how much of its peak the scope used in the periods before *period* that have books."""
+        """Yield how much of the peak of the chips that it used the scope reached, in the periods before *period*."""
         for earlier in range(max(0, period - LOOK_BACK), period):
             for books in self._logs.counted(site, earlier).values():
                 scope = in_scope(books, self._order, self._above(site, earlier))
-                yield _part(self._flop(scope).at_most * 1000, self._weight(books.work))
+                used = self._weight(scope)
+                if used:
+                    yield Fraction(self._flop(scope).at_most * 1000, used)
 
     def _above(self, site: str, period: int) -> Mapping[str, set[str]]:
         return passed_before(self._logs, site, period) if self._order.scope.above is not None else {}

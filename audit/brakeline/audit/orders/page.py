@@ -39,8 +39,8 @@ def render(found: OrderAudit, *, command: str = "") -> str:
             [(escape(site.site), *(escape(cell) for cell in cells(site))) for site in order.sites],
         ),
         '<p class="soft">Quorum: the order in force and first received, by a log or by the site\'s own node. Instants '
-        "of sites are by their own clocks. Bound: chips x peak x utilisation before x time until compute ceased. A "
-        "dash is what nobody has said.</p>",
+        "of sites are by their own clocks. Bound: chips x peak x utilisation before x time until compute ceased; a "
+        "step that was under way may add the treaty's stop_ms. A dash is what nobody has said.</p>",
         "<h2>Compute over time</h2>",
         *plots,
         more,
@@ -98,7 +98,8 @@ def _site(site: SiteReport, found: OrderAudit) -> str:
     bound = ""
     if site.bound is not None:
         factors = f"{big(site.bound.capacity_flop_per_s)} FLOP/s x {percent(site.bound.utilisation)}"
-        bound = f"Bound: {factors} x {site.bound.time_ms} ms = {big(site.bound.flop)} FLOP."
+        bound = f"Bound: {factors} x {site.bound.time_ms} ms = {big(site.bound.flop)} FLOP"
+        bound += f", and {big(site.bound.step_flop)} for a step that was under way."
     parts = [
         f"<h3>{escape(site.site)}</h3><p>Its books {escape(kept)}. {escape(bound)}</p>",
         drawing or "<p class=soft>No plot: no books, or no library to draw with (pip install 'brakeline[plots]').</p>",

@@ -59,7 +59,8 @@ def _site(site: SiteReport) -> JsonObject:
     )
     if site.bound is not None:
         value["bound"] = _bound(site.bound)
-        value["within_bound"] = site.within_bound is True
+    if site.within_bound is not None:
+        value["within_bound"] = site.within_bound
     return value
 
 
@@ -82,6 +83,7 @@ def _bound(bound: Bound) -> JsonObject:
         "utilisation": _ratio(bound.utilisation),
         "time_ms": bound.time_ms,
         "flop": str(bound.flop),
+        "step_flop": str(bound.step_flop),
     }
 
 

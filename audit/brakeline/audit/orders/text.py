@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+WIDTH = 124
+"""Columns that the table of sites takes."""
 MEANING = {
     Exit.REPRODUCED: "every site in scope was heard, and its books keep to the order",
     Exit.FINDINGS: "findings rest on this order",
@@ -83,7 +85,7 @@ def cells(site: SiteReport) -> tuple[str, ...]:
     times = ("-" if value is None else f"{value:,}".replace(",", " ") for value in site.latencies)
     books = BOOKS[site.kept] + (f" to {site.kept_until}" if site.kept_until is not None else "")
     bound = "-" if site.bound is None else big(site.bound.flop)
-    within = {None: "", True: "within", False: "ABOVE"}[site.within_bound]
+    within = "" if site.bound is None else {None: "within a step", True: "within", False: "ABOVE"}[site.within_bound]
     return (*times, books, span(site.leaked), bound, within)
 
 
