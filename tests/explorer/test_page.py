@@ -93,7 +93,7 @@ def test_two_designs_differ_in_what_was_moved_and_in_nothing_else(client: TestCl
     moved = {"scenario": PRESET, "moves": {"stop": 3_600_000}}
     found = client.post("/api/differences", json={"designs": [A, moved]}).json()["differences"]
     assert [item["where"] for item in found] == ["deadlines.stop_ms"]
-    assert found[0]["after"] == "1 hours"
+    assert found[0]["after"] == "1 hour"
 
 
 @pytest.mark.parametrize(

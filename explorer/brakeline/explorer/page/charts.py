@@ -83,6 +83,7 @@ def chart(series: Series, *, width: int = WIDTH, height: int = HEIGHT) -> alt.La
         drawn.configure(
             font="system-ui, sans-serif",
             background="white",
+            padding={"left": 24, "right": 8, "top": 5, "bottom": 5},  # browsers' fonts are wider than the drawer's
             axis=alt.AxisConfig(labelFontSize=13, titleFontSize=13, labelColor=INK, titleColor=INK, labelLimit=280),
             legend=alt.LegendConfig(
                 labelFontSize=13, orient="bottom", columns=3, labelLimit=260, symbolStrokeWidth=3, symbolOpacity=1

@@ -177,14 +177,15 @@ def plain(where: str, value: str) -> str:
     return shown(float(value)) if len(value) > 7 else value
 
 
+_TIMES = ("days", "hours", "minutes")
 _SHORT = ((1 / 24, "hours"), (1 / 1440, "minutes"), (1 / 86_400, "s"))
 
 
 def shown(value: float | int | str | None, unit: str = "") -> str:
     """Write a figure's value for people.
 
-    >>> shown(2.46e24, "FLOP"), shown(0.9421), shown(3.0, "days"), shown(0.00694, "days"), shown(None)
-    ('2.46e24 FLOP', '0.942', '3 days', '9.99 minutes', 'no value')
+    >>> shown(2.46e24, "FLOP"), shown(0.9421), shown(3.0, "days"), shown(0.00694, "days"), shown(1 / 24, "days")
+    ('2.46e24 FLOP', '0.942', '3 days', '9.99 minutes', '1 hour')
     """
     if value is None:
         return "no value"
@@ -199,7 +200,7 @@ def shown(value: float | int | str | None, unit: str = "") -> str:
     else:
         rounded = float(f"{value:.3g}")
         text = f"{rounded:,.0f}" if rounded == int(rounded) else f"{rounded:g}"
-    return f"{text} {unit}".strip()
+    return f"{text} {unit.removesuffix('s') if text == '1' and unit in _TIMES else unit}".strip()
 
 
 def _figure(item: Figure) -> dict[str, Json]:

@@ -11,13 +11,14 @@ function make(tag, properties = {}, ...inside) {
   return node;
 }
 
-const TIMES = [["days", 864e5], ["hours", 36e5], ["minutes", 6e4], ["s", 1e3]];
+const TIMES = [["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["s", 1e3]];
 
 // A value and its unit; a long unit is left out, and stands below the slider.
 function said(value, unit) {
   if (unit === "ms") {
     const [name, size] = TIMES.find(([, least]) => value >= least) ?? ["ms", 1];
-    return `${Number((value / size).toPrecision(3))} ${name}`;
+    const number = Number((value / size).toPrecision(3));
+    return `${number} ${name}${number !== 1 && name.length > 2 ? "s" : ""}`;
   }
   const short = unit && unit.length <= 6 ? ` ${unit}` : "";
   if (value !== 0 && (Math.abs(value) >= 1e7 || Math.abs(value) < 1e-3)) {
