@@ -10,24 +10,27 @@ import pytest
 from brakeline.audit.commands import app
 from brakeline.audit.evidence.bundle import parse
 from brakeline.audit.evidence.check import check
+from brakeline.audit.opinions import SUFFIX
 from brakeline.audit.watch.alarms import Event
 from brakeline.audit.watch.metrics import WatchMetrics
 from brakeline.audit.watch.rounds import Watch, locked
 from brakeline.ledger.entry import Entry, Kind
 from brakeline.ledger.errors import BrakelineError
+from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.succession import Succession
 from typer.testing import CliRunner
 
-from tests.support import cast, worlds
+from tests.support import cast, sealing, worlds
 from tests.support.worlds import World, WorldLog
 
 
 class Post:
     """A watch over the exported logs of a world, with the world's clock."""
 
-    def __init__(self, world: World, root: Path) -> None:
+    def __init__(self, world: World, root: Path, disclosures: Path | None = None) -> None:
         self.world = world
         self.root = root
+        self.disclosures = disclosures
         self.away_ms = 0
         self.told: list[Event] = []
         world.export(root / "logs")
@@ -35,7 +38,7 @@ class Post:
 
     def restart(self) -> None:
         paths = [str(self.root / "logs" / log.name) for log in self.world.logs]
-        self.watch = Watch(paths, Succession(self.world.document), self.root / "state", self._now)
+        self.watch = Watch(paths, Succession(self.world.document), self.root / "state", self._now, self.disclosures)
 
     def _now(self) -> int:
         return self.world.now_ms + self.away_ms
@@ -219,3 +222,91 @@ def test_the_command_looks_once_and_exits_as_replay(tmp_path: Path, monkeypatch:
     assert again.exit_code == 1
     assert "watching 4 logs" in again.stdout
     assert "equivocation" not in again.stdout
+
+
+# sealed values --------------------------------------------------------------------------------------------------------
+
+
+class Sealed:
+    """A site that seals its figures, with more FLOP than its chips can do, and a watch that may be given what opens."""
+
+    def __init__(self, root: Path) -> None:
+        document = sealing.document(sealing.FIGURES)
+        self.world = World(document)
+        self.world.beat()
+        site = worlds.Site(self.world, cast.SITE)
+        self.inventory = site.inventory
+        self.author = sealing.SealingAuthor(cast.SITE, document)
+        self.author.sequence, self.author.previous = site.author.sequence, site.author.previous
+        self.given = root / "given"
+        self.given.mkdir()
+        self.post = Post(self.world, root, self.given)
+
+    def report(self, period: int, flop: str) -> Envelope:
+        self.world.until(cast.START + (period + 1) * cast.PERIOD + worlds.BEAT)
+        full = cast.CHIPS * cast.PERIOD
+        lines = (cast.line("training", full, flop_model=flop, joules="80"),)
+        said = self.author.use(period, self.inventory, lines)
+        self.world.publish(said)
+        self.world.disclose(self.author.disclosures[said.digest])
+        self.world.beat(2)
+        return said
+
+    def give(self, said: Envelope) -> None:
+        (self.given / f"{said.digest}{SUFFIX}").write_bytes(self.author.disclosures[said.digest].encoded)
+
+    def round(self) -> list[tuple[str, str]]:
+        """Return (event, kind) of what was told, and for what is open its code."""
+        self.post.round()
+        return [(item.event, item.key.split("|")[1] if item.kind == "open" else item.kind) for item in self.post.told]
+
+
+def test_what_grows_while_the_same_thing_is_open_is_told_once(tmp_path: Path) -> None:
+    scene = Sealed(tmp_path)
+    scene.report(0, "1000")
+    assert ("raised", "sealed-unopened") in scene.round()
+    for period in (1, 2):
+        scene.report(period, "1000")
+        assert scene.round() == []
+
+
+def test_what_is_found_over_opened_values_is_told_also_when_they_are_opened_later(tmp_path: Path) -> None:
+    scene = Sealed(tmp_path)
+    said = [scene.report(period, flop) for period, flop in enumerate(("1000", "1999999999999", "1000"))]
+    scene.give(said[0])
+    before = scene.round()
+    assert ("raised", "opened") not in before
+    assert ("raised", "opinions-not-reproduced") in before
+    for item in said[1:]:
+        scene.give(item)
+    after = scene.round()
+    assert ("raised", "opened") in after
+    assert {("cleared", "sealed-unopened"), ("cleared", "opinions-not-reproduced")} <= set(after)
+    (told,) = [item for item in scene.post.told if item.kind == "opened"]
+    assert "peak-exceeded" in told.key
+    assert "in public nobody sees it" in told.sentence
+    sizes = [follower.size for follower in scene.post.watch.followers]
+    assert sizes == [len(log.entries) for log in scene.world.logs]
+    assert scene.round() == []
+    scene.post.restart()
+    assert scene.round() == []
+    scene.give(scene.report(3, "1999999999998"))
+    assert scene.round() == [("raised", "opened")]
+
+
+def test_a_disclosure_that_does_not_open_is_tried_once_and_counts_as_none(tmp_path: Path) -> None:
+    scene = Sealed(tmp_path)
+    first, second = scene.report(0, "1000"), scene.report(1, "1000")
+    scene.round()
+    (scene.given / f"{second.digest}{SUFFIX}").write_bytes(scene.author.disclosures[first.digest].encoded)
+    (scene.given / f"{first.digest}{SUFFIX}").write_bytes(b"{}")
+    assert scene.round() == []
+    replays = [follower._replay for follower in scene.post.watch.followers]
+    assert scene.round() == []
+    assert [follower._replay for follower in scene.post.watch.followers] == replays, "not judged anew each round"
+
+
+def test_a_folder_of_disclosures_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    world = worlds.honest()
+    with pytest.raises(BrakelineError, match="disclosures-unreadable"):
+        Post(world, tmp_path, tmp_path / "nowhere")

@@ -212,6 +212,10 @@ def watch(
     every_s: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between rounds.")] = 30.0,
     once: Annotated[bool, typer.Option("--once", help="One round, for cron; exit code as replay.")] = False,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Serve Prometheus metrics on 127.0.0.1.")] = 0,
+    disclosures: Annotated[
+        Path | None,
+        typer.Option(help="A folder into which disclosures (*.disclosure.json) come; they open sealed values here."),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="text for people, json: one object a line.")] = Format.TEXT,
 ) -> None:
     """Follow logs as they grow; tell at once what a replay would find, and a log that is silent or stops growing.
@@ -230,6 +234,7 @@ def watch(
         once=once,
         metrics_port=metrics_port,
         as_json=form is Format.JSON,
+        disclosures=disclosures,
     )
     raise typer.Exit(code)
 

@@ -51,6 +51,11 @@ def disclosures_in(folder: Path) -> DisclosureFolder:
     Raises:
         BrakelineError: ``disclosures-unreadable``: there is no such folder.
     """
+    _needed(folder)
+    return DisclosureFolder(folder)
+
+
+def _needed(folder: Path) -> None:
     if not folder.is_dir():
         raise BrakelineError(
             code="disclosures-unreadable",
@@ -59,7 +64,49 @@ def disclosures_in(folder: Path) -> DisclosureFolder:
             found=str(folder),
             fix="give the folder that holds the *.disclosure.json files",
         )
-    return DisclosureFolder(folder)
+
+
+class GrowingFolder:
+    """What opens statements, from files that keep arriving while logs are followed.
+
+    A file is looked for when it is asked for, since the last :meth:`look`; what it said when it was first read counts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read from *folder*, at any depth.
+
+        Raises:
+            BrakelineError: ``disclosures-unreadable``: there is no such folder.
+        """
+        self._files: dict[str, Path] = {}
+        self._seen: dict[str, bytes] = {}
+        self._folder = folder
+        self.look()
+
+    def look(self) -> None:
+        """See which files are there now.
+
+        Raises:
+            BrakelineError: ``disclosures-unreadable``.
+        """
+        _needed(self._folder)
+        self._files = {path.name.removesuffix(SUFFIX): path for path in sorted(self._folder.rglob(f"*{SUFFIX}"))}
+
+    def __contains__(self, statement: object) -> bool:
+        return statement in self._files
+
+    def __call__(self, statement: str) -> Disclosure | None:
+        """Return the disclosure of *statement*, by digest; None where there is none that can be read."""
+        path = self._files.get(statement)
+        if path is None:
+            return None
+        try:
+            data = path.read_bytes()
+            found = parse_disclosure(data)
+        except (BrakelineError, OSError):
+            return None
+        seen = sha256(data).digest()
+        return found if self._seen.setdefault(statement, seen) == seen else None
 
 
 def opinion_reports(parts: Iterable[Facts]) -> Iterator[OpinionReport]:

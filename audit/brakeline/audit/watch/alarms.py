@@ -38,7 +38,7 @@ class Alarm:
 
     Attributes:
         key: the same as long as the same thing is wrong.
-        kind: ``finding``, ``divergence``, ``fork``, ``silent``, ``not-growing``, ``unreadable``, ``open``.
+        kind: ``finding``, ``opened``, ``divergence``, ``fork``, ``silent``, ``not-growing``, ``unreadable``, ``open``.
         about: whom or which source.
         sentence: for a person.
     """

@@ -14,6 +14,7 @@ from pathlib import Path
 from brakeline.audit.copies import Copy, Replayed, open_copy, read_copy
 from brakeline.audit.evidence.bundle import Fork
 from brakeline.audit.evidence.make import fork_of_copies
+from brakeline.audit.opinions import GrowingFolder
 from brakeline.audit.report import LogReport, LogState, Problem
 from brakeline.ledger.entry import Entry
 from brakeline.ledger.errors import BrakelineError, DivergenceError, ForkError
@@ -38,8 +39,12 @@ class Follower:
         fork: evidence of a fork seen between two looks.
     """
 
-    def __init__(self, source: str, treaty: Succession, copies: Path, now_ms: int) -> None:
-        """Follow *source*; its mirror goes into a folder of the log's name below *copies*."""
+    def __init__(
+        self, source: str, treaty: Succession, copies: Path, now_ms: int, disclosures: GrowingFolder | None = None
+    ) -> None:
+        """Follow *source*; its mirror goes into a folder of the log's name below *copies*; *disclosures* open it."""
+        self._disclosures = disclosures
+        self._awaited: set[str] = set()
         self.source = source
         self.answered_ms = now_ms
         self.grown_ms = now_ms
@@ -113,8 +118,12 @@ class Follower:
         if self._copy.report.divergence is not None:
             return
         fresh = open_copy(copy, self._treaty)
-        fresh.counts = self._copy.counts
-        fresh.report = replace(fresh.report, source=self.source, newest_ms=self._copy.report.newest_ms)
+        fresh.report = replace(fresh.report, source=self.source)
+        if self._opened_late():
+            self._replay, self._fed, self._previous = None, 0, None
+        elif self._replay is not None:
+            fresh.counts = self._copy.counts
+            fresh.report = replace(fresh.report, newest_ms=self._copy.report.newest_ms)
         self._copy = fresh
         if fresh.reader is None:
             return
@@ -126,6 +135,8 @@ class Follower:
                 archive=Spill(),
                 entries=self._entries,
                 versions=tuple(self._treaty.known.values()),
+                disclosures=self._disclosures,
+                second=None if self._disclosures is None else Spill(),
             )
         read_copy(fresh, self._replay.feed, start=self._fed, previous=self._previous)
         if fresh.report.state is LogState.REPRODUCED:
@@ -136,6 +147,14 @@ class Follower:
         if fresh.reader.size > self._fed and fresh.report.divergence is None:
             self._fed = fresh.reader.size
             self._previous = fresh.reader.entry_at(self._fed - 1).digest
+
+    def _opened_late(self) -> bool:
+        """Whether disclosures have come of statements that were judged without: then the log is judged anew, once."""
+        if self._disclosures is None or self._replay is None:
+            return False
+        come = {item for item in self._replay.close().unopened if item in self._disclosures} - self._awaited
+        self._awaited |= come
+        return bool(come)
 
     def _entries(self) -> Iterator[Entry]:
         reader = self._copy.reader

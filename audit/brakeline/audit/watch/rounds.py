@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from brakeline.audit.evidence.bundle import Bundle, write_bundles
+from brakeline.audit.opinions import GrowingFolder
 from brakeline.audit.replay import gather, weigh, with_amendments
 from brakeline.audit.report import AuditReport, LogState
 from brakeline.audit.watch.alarms import Alarm, Event, Level, Memory, finding_key
@@ -18,6 +20,8 @@ from brakeline.treaty.quantities import InstantMs
 from brakeline.treaty.sentences import sentence
 from brakeline.treaty.succession import Succession
 
+_COUNT = re.compile(r"(?<![\w.-])\d+(?![\w.-])")
+"""A number by itself: how many grows while the same thing is open; digits of names tell things apart."""
 COPIES = "copies"
 EVIDENCE = "evidence"
 
@@ -31,22 +35,38 @@ class Watch:
         standing: the alarms of the newest round.
     """
 
-    def __init__(self, sources: Sequence[str], treaty: Succession, state: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str],
+        treaty: Succession,
+        state: Path,
+        now_ms: Callable[[], int],
+        disclosures: Path | None = None,
+    ) -> None:
         """Watch *sources* under *treaty*, as far as it is pinned; *now_ms* is the watcher's clock (Unix ms).
 
+        *disclosures*: a folder into which what opens sealed statements may come at any time.
+
         Raises:
-            BrakelineError: ``watch-state``.
+            BrakelineError: ``watch-state``, ``disclosures-unreadable``.
         """
+        self._given = None if disclosures is None else GrowingFolder(disclosures)
         self._pin, self._treaty = treaty.newest.digest, treaty
         self._state = state
         self._now_ms = now_ms
         self._memory = Memory(state, treaty.root.digest)
-        self.followers = [Follower(source, treaty, state / COPIES, now_ms()) for source in sources]
+        self.followers = [Follower(source, treaty, state / COPIES, now_ms(), self._given) for source in sources]
         self.report: AuditReport | None = None
         self.standing: list[Alarm] = []
 
     def round(self, tell: Callable[[Event], None], progress: Progress | None = None) -> None:
-        """Look at every log once, judge all, and *tell* what is new or gone; then remember it."""
+        """Look at every log once, judge all, and *tell* what is new or gone; then remember it.
+
+        Raises:
+            BrakelineError: ``disclosures-unreadable``.
+        """
+        if self._given is not None:
+            self._given.look()
         for follower in self.followers:
             follower.look(self._now_ms(), progress, self._treaty)
         now_ms = self._now_ms()
@@ -54,7 +74,12 @@ class Watch:
         self._treaty = with_amendments(self._treaty, copies)
         self.report, judged = weigh(copies, self._treaty.root, self._pin, as_of_ms=now_ms)
         keyed = {finding_key(x.rule, x.about, x.period, x.figures): x for x in judged.findings}
-        self.standing = [*_of_findings(keyed), *_of_logs(self.followers, self._quiet_ms, now_ms), *_open(self.report)]
+        self.standing = [
+            *_of_findings(keyed),
+            *_of_opened(judged.opened),
+            *_of_logs(self.followers, self._quiet_ms, now_ms),
+            *_open(self.report),
+        ]
         events = self._memory.compare(self.standing, now_ms)
         bundles: list[Bundle] = [follower.fork for follower in self.followers if follower.fork is not None]
         fresh = [keyed[event.key] for event in events if event.event == "raised" and event.key in keyed]
@@ -98,6 +123,14 @@ def _of_findings(keyed: dict[str, Finding]) -> Iterator[Alarm]:
         yield Alarm(key, "finding", Level.ALARM, finding.about, sentence(finding))
 
 
+def _of_opened(opened: Sequence[Finding]) -> Iterator[Alarm]:
+    """Yield what the rules find over values that were opened to this watch, and that stands in no log."""
+    for finding in opened:
+        key = finding_key(finding.rule, finding.about, finding.period, finding.figures)
+        text = f"{sentence(finding)} Over sealed values that were opened to this watch: in public nobody sees it."
+        yield Alarm(f"opened|{key}", "opened", Level.ALARM, finding.about, text)
+
+
 def _of_logs(followers: Sequence[Follower], quiet_ms: int, now_ms: int) -> Iterator[Alarm]:
     """Yield what is wrong with single logs, as the watcher sees it by its own clock."""
     for follower in followers:
@@ -125,5 +158,5 @@ def _open(report: AuditReport) -> Iterator[Alarm]:
     """Yield what could not be checked; silence and staleness have been told by the watcher's own clock."""
     for problem in report.unchecked:
         if problem.code != "log-stale":
-            key = f"open|{problem.code}|{ascii(problem.message)[1:-1]}"
+            key = f"open|{problem.code}|{_COUNT.sub('#', ascii(problem.message)[1:-1])}"
             yield Alarm(key, "open", Level.WARNING, "", problem.sentence())

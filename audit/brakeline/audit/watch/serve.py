@@ -28,15 +28,17 @@ def run(
     once: bool,
     metrics_port: int,
     as_json: bool,
+    disclosures: Path | None = None,
 ) -> int:
     """Watch until a signal (or for one round) and return the exit code of the last round's report.
 
     Raises:
-        BrakelineError: the treaty is not the pinned one; ``watch-locked``, ``watch-state``.
+        BrakelineError: the treaty is not the pinned one; ``watch-locked``, ``watch-state``,
+            ``disclosures-unreadable``.
     """
     pinned = load_pinned(treaty, pin)
     with locked(state):
-        watch = Watch(sources, pinned, state, _now_ms)
+        watch = Watch(sources, pinned, state, _now_ms, disclosures)
         shown = _metrics(metrics_port)
         ended = Signal()
 
