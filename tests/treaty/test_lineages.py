@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pytest
+from brakeline.ledger.entry import Kind
 from brakeline.treaty.counting import PROFILES
 from brakeline.treaty.document import TreatyDocument
 from brakeline.treaty.envelope import Envelope
 from brakeline.treaty.findings import Finding
+from brakeline.treaty.oversight import Authorisation, Correction
 from brakeline.treaty.rules.board import Unverifiable
 from brakeline.treaty.rules.lineage import Lineages
-from brakeline.treaty.statements import Statement, Usage, UsageLine
+from brakeline.treaty.statements import Statement, Usage, UsageLine, encode_statement, parse_statement
 from brakeline.treaty.strictjson import JsonObject, JsonValue
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,9 +166,12 @@ def a_world(draw: st.DrawFn) -> list[Statement]:
 def found(
     statements: Iterable[Envelope | Statement], document: TreatyDocument = TREATY
 ) -> set[tuple[str, str, int, int]]:
+    return told(standing(statements, document))
+
+
+def told(findings: Iterable[Finding]) -> set[tuple[str, str, int, int]]:
     return {
-        (item.about, item.figures["workload"], item.period or 0, int(item.figures["total_flop"]))
-        for item in standing(statements, document)
+        (item.about, item.figures["workload"], item.period or 0, int(item.figures["total_flop"])) for item in findings
     }
 
 
@@ -177,6 +182,78 @@ def test_the_rule_is_its_definition_in_whatever_order_statements_come(
 ) -> None:
     said, shuffled = worlds
     assert found(said) == found(shuffled) == expected(said, LINE)
+
+
+@st.composite
+def a_permitted_world(draw: st.DrawFn) -> list[Statement]:
+    """Books as in :func:`a_world`, permissions of some workloads, and corrections of some books."""
+    said = draw(a_world())
+    labs = sorted({site.partition("/")[0] for site in SITES})
+    for number in range(draw(st.integers(0, 4))):
+        begins = draw(st.integers(0, 2))
+        members: JsonObject = {
+            "treaty": TREATY.digest,
+            "lab": draw(st.sampled_from(labs)),
+            "workload": draw(st.sampled_from(NAMES)),
+            "threshold": TREATY.thresholds[0].name,
+            "flop": str(draw(st.integers(LINE, 3 * LINE))),
+            "effective_period": begins,
+            "expiry_period": begins + draw(st.integers(1, 4)),
+            "reason": "tests",
+            "nonce": f"{number:032x}",
+        }
+        said.append(parse_statement(encode_statement(Authorisation.model_validate(members))))
+    for usage in [item for item in said if isinstance(item.predicate, Usage)]:
+        if draw(st.integers(0, 3)) == 0:
+            said.append(taken_back(usage))
+    return said
+
+
+def taken_back(books: Statement) -> Statement:
+    assert isinstance(books.predicate, Usage)
+    author = Author(books.predicate.author, TREATY)
+    period = TREATY.grid.period_of(books.predicate.start)
+    members: JsonObject = {"corrects": books.digest, "period": period, "reason": "tests"}
+    return cast.read(author.say(Correction.model_validate({**author.position(), **members})))
+
+
+@given(a_permitted_world().flatmap(lambda said: st.tuples(st.just(said), st.permutations(said))))
+@settings(max_examples=150)
+def test_permissions_and_corrections_count_alike_whenever_they_come_and_however_often_it_is_judged(
+    worlds: tuple[list[Statement], list[Statement]],
+) -> None:
+    said, shuffled = worlds
+    judge = judge_of([], TREATY)
+    for index, item in enumerate(shuffled, start=1):
+        judge.add(index, Kind.STATEMENT, item)
+        judge.heartbeat()
+    assert found(said) == found(shuffled) == told(judge.standing().values())
+
+
+def test_what_descends_from_a_run_that_names_its_own_model_as_parent_is_cleared_with_what_made_it() -> None:
+    """``b`` goes on from its own model, which ``c`` made first; of what ``c`` did, half is taken back."""
+    author = Author(cast.SITE, TREATY)
+    model = digest("model")
+
+    def job(workload: str, flop: int = 0, **more: JsonValue) -> UsageLine:
+        return line("training", 1, workload=workload, flop_model=str(flop), **more)
+
+    books = [
+        (0, job("a")),
+        (0, job("c", 42)),
+        (1, job("c", 59, model_out=model)),
+        (0, job("a", parents=[model])),
+        (0, job("b", parents=[model], model_out=model)),
+    ]
+    said = [cast.read(author.use(period, digest("inventory"), (lines,))) for period, lines in books]
+    judge = judge_of([], TREATY)
+    passed: list[set[str]] = []
+    for index, item in enumerate([*said, taken_back(said[4]), taken_back(said[2])], start=1):
+        judge.add(index, Kind.STATEMENT, item)
+        judge.heartbeat()
+        passed.append({workload for _, workload in judge.passed().get(TREATY.thresholds[0].name, {})})
+    assert passed[4:] == [{"a", "b", "c"}, {"a", "b", "c"}, set()]
+    assert judge.standing() == {}
 
 
 def test_a_run_bears_the_first_of_its_names_also_when_that_name_comes_late_and_empty() -> None:

@@ -264,20 +264,22 @@ class Lineages:
         return self._shape.keep_below(run, frozenset(self._down({run}, claimed=False))) if known is None else known
 
     def ancestors_first(self, runs: Set[int]) -> list[int]:
-        """Return *runs* so that each stands after those of them that it descends from, as far as no circle forbids."""
+        """Return *runs* so that each stands after those of them that it descends from, but for those in its circle.
+
+        Along :meth:`above` there are no circles, so that each may follow what was walked before it.
+        """
         order: list[int] = []
-        seen: set[_Node] = set()
+        seen: set[int] = set()
         for run in runs if len(runs) > 1 else ():
-            stack: list[tuple[_Node, bool]] = [(run, False)]
+            stack = [(run, False)]
             while stack:
                 node, done = stack.pop()
                 if done:
-                    if node in runs and isinstance(node, int):
-                        order.append(node)
-                elif node not in seen and (not isinstance(node, int) or node in runs):
+                    order.append(node)
+                elif node not in seen:
                     seen.add(node)
                     stack.append((node, True))
-                    stack += [(above, False) for above in self._above_of(node) if above not in seen]
+                    stack += [(above, False) for above in self.above(node) & runs if above not in seen]
         return order or list(runs)
 
     def circle(self, run: int) -> frozenset[int]:
