@@ -28,7 +28,7 @@ from brakeline.treaty.terms import RuleTerms
 
 
 class _Weighed(NamedTuple):
-    """What of a usage statement the rule needs."""
+    """What of a usage statement the rule needs; *told* of its opaque lines are counted as unverifiable, all or none."""
 
     digest: str
     slot: Slot
@@ -36,6 +36,7 @@ class _Weighed(NamedTuple):
     inventory: str
     booked: Counter[str]
     opaque: int
+    told: int
 
 
 class _Held(NamedTuple):
@@ -59,15 +60,21 @@ class Imbalance:
         predicate, books = said.predicate, said.books
         if isinstance(predicate, Inventory):
             chips = tally((item.chip_class, item.count) for item in predicate.chips)
-            self._inventories[said.statement.digest] = _Held(predicate.author, predicate.effective_period, chips)
+            held = _Held(predicate.author, predicate.effective_period, chips)
+            self._inventories[said.statement.digest] = held
             for waiting in self._waiting.pop(said.statement.digest, ()):
                 if not self._board.versions.superseded(waiting.slot):
                     self._board.put((self._terms.rule, waiting.digest, ""), None)
                     self._weigh(waiting)
+                elif not _reason(waiting.slot, held):
+                    self._count_sealed(waiting)  # as if the inventory had been here first
         elif books is not None:
             self._board.put((self._terms.rule, books.site, books.period), None)
             booked = tally(time for line in books.lines for time in line.chips)
-            self._weigh(_Weighed(books.digest, books.slot, books.length_ms, books.inventory, booked, books.opaque))
+            told = 0 if self._board.muted else books.opaque
+            self._weigh(
+                _Weighed(books.digest, books.slot, books.length_ms, books.inventory, booked, books.opaque, told)
+            )
 
     def supersede(self, slot: Slot) -> None:
         """Say so when a period is left without books."""
@@ -92,13 +99,16 @@ class Imbalance:
             self._name(books, "", [books.digest], {"inventory": books.inventory, "reason": reason})
             return
         if books.opaque:
-            self._board.unknown(self._terms.rule, books.slot.site, "line-sealed", books.opaque)
+            self._count_sealed(books)
             return
         for chip_class in sorted({*held.chips, *books.booked}):
             booked, due = books.booked[chip_class], held.chips[chip_class] * books.length_ms
             if booked != due:
                 figures = {"class": chip_class, "booked_chip_ms": booked, "due_chip_ms": due}
                 self._name(books, chip_class, [books.digest, books.inventory], figures)
+
+    def _count_sealed(self, books: _Weighed) -> None:
+        self._board.unknown(self._terms.rule, books.slot.site, "line-sealed", books.told)
 
     def _name(self, books: _Weighed, chip_class: str, cited: list[str], figures: Mapping[str, object]) -> None:
         finding = make(self._terms, books.slot.site, period=books.slot.period, statements=cited, figures=figures)
