@@ -5,15 +5,18 @@ that the event loop keeps answering while the disk works. Nothing else writes. T
 the event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.verifier.state.LogState`) stamps entries.
 
 A commit that fails acknowledges nothing: every batch in it is answered UNAVAILABLE, the state is reloaded from the log
-before the next write, and the writer tries again. While the clock is outside the bracket of its witnesses
-(:mod:`~brakeline.verifier.clock`) nothing is committed, heartbeats neither, and every batch is answered UNAVAILABLE.
+before the next write, and the writer tries again. Where it fails by a mistake of this program, which some statement
+brings out, every statement of it is committed by itself: the one that does it is refused, also when it comes again, and
+keeps nobody else waiting; no log holds what no verifier can judge. Where no statement is to blame, the writer ends. While
+the clock is outside the bracket of its witnesses (:mod:`~brakeline.verifier.clock`) nothing is committed, heartbeats
+neither, and every batch is answered UNAVAILABLE.
 """
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +43,8 @@ _LEAVING = "this verifier is shutting down"
 
 Announced: TypeAlias = Envelope | bytes
 """What ``Watch`` streams: an order or a treaty version, or the body of a challenge."""
+MOST_BREAKING = 1_024
+"""Statements remembered because a commit of them alone broke."""
 RECENT_CHALLENGES = 16_384
 """Challenges that a watcher who was away can still be told; what is older it reads from the log."""
 
@@ -59,6 +64,10 @@ class Commits(Protocol):
 
     def commit(self, batches: Sequence[Sequence[Submission]], heartbeat: Heartbeat | None) -> Committed:
         """Admit, append durably, judge when a heartbeat is due, sign. All or nothing."""
+        ...
+
+    def restore(self) -> None:
+        """Bring back what the log holds, after a commit that failed."""
         ...
 
 
@@ -147,18 +156,21 @@ class Writer:
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "writer")
         self._running = False
+        self._breaking: OrderedDict[str, None] = OrderedDict()
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Return one outcome per submission, once all that was admitted is durable.
 
         Raises:
             CallError: ``not-serving`` before the log may be signed, ``clock-*`` while its clock is wrong,
-                ``commit-failed`` (all UNAVAILABLE).
+                ``commit-failed``, ``commit-broke`` (all UNAVAILABLE).
         """
         if not self._running:
             raise _unavailable("not-serving", "this verifier does not sign its log yet (or no more)", "")
         if (trouble := self._trouble()) is not None:
             raise trouble
+        if any(item.envelope.digest in self._breaking for item in submissions):
+            raise _broke()
         if not submissions:
             return []
         job = _Job(submissions, asyncio.get_running_loop().create_future())
@@ -242,12 +254,43 @@ class Writer:
         except BrakelineError as error:
             self._failed(jobs, error)
             return False
+        except Exception:
+            log.exception("commit-broke", statements=sum(map(len, batches)), fix="report this: it is our mistake")
+            self._metrics.commit_failures.inc()
+            if not jobs:
+                raise  # no statement is to blame: what cannot judge its own log must not go on
+            await self._apart(jobs, alone=heartbeat is None and sum(map(len, batches)) == 1)
+            return False
         finally:
             if work.done() and work.exception() is not None:
                 self._refuse(jobs, _unavailable("commit-failed", "the log could not be written", ""))
         self._metrics.commits.observe(loop.time() - started)
         await self._answer(jobs, committed)
         return True
+
+    async def _apart(self, jobs: list[_Job], *, alone: bool) -> None:
+        """Commit what is in *jobs* statement by statement; one that was *alone* is refused from now on.
+
+        It is to blame only where the log can still be read without it.
+        """
+        if alone:
+            await self.read(self._commits.restore)
+            self._breaking[jobs[0].submissions[0].envelope.digest] = None
+            while len(self._breaking) > MOST_BREAKING:
+                self._breaking.popitem(last=False)
+            self._refuse(jobs, _broke())
+            return
+        loop = asyncio.get_running_loop()
+        for job in jobs:
+            parts = [_Job([item], loop.create_future()) for item in job.submissions]
+            for part in parts:
+                await self._commit([part], None)
+            answers = await asyncio.gather(*(part.done for part in parts), return_exceptions=True)
+            errors = [item for item in answers if isinstance(item, BaseException)]
+            if errors:
+                job.done.set_exception(errors[0])
+            else:
+                job.done.set_result([outcome for part in parts for outcome in part.done.result()])
 
     async def _finish_cancelled(self, jobs: list[_Job], work: asyncio.Future[Committed]) -> None:
         """SIGTERM in the middle of a commit: let it end, answer who waits for it."""
@@ -278,6 +321,17 @@ class Writer:
         for job in jobs:
             if not job.done.done():
                 job.done.set_exception(error)
+
+
+def _broke() -> CallError:
+    return CallError(
+        Status.UNAVAILABLE,
+        code="commit-broke",
+        message="this verifier cannot take in one of these statements, by a mistake of its own",
+        expected="statements that it can judge",
+        fix="send the others without it; report this to the verifier's operator, whose log says more",
+        retry_after_ms=60_000,
+    )
 
 
 def _unavailable(code: str, message: str, found: str) -> CallError:

@@ -155,6 +155,14 @@ class LogState:
         findings = sum(kind is Kind.FINDING for kind, _ in own)
         return Committed(outcomes, Signed(appended.size, appended.note, instant), announced, findings)
 
+    def restore(self) -> None:
+        """Bring back what the log holds, after a commit that failed.
+
+        Raises:
+            BrakelineError: the log cannot be read.
+        """
+        self._replayed()
+
     def find(self, digest: str, author: str, sequence: int) -> int | None:
         """Return the index of a statement this log holds; *author* is empty for one without a chain."""
         register = self._replayed().register
