@@ -287,6 +287,8 @@ class Writer:
                 await self._commit([part], None)
             answers = await asyncio.gather(*(part.done for part in parts), return_exceptions=True)
             errors = [item for item in answers if isinstance(item, BaseException)]
+            if job.done.done():  # whoever asked has gone
+                continue
             if errors:
                 job.done.set_exception(errors[0])
             else:
