@@ -7,9 +7,9 @@ the event loop's clock spaces commits, ``now_ms`` (inside :class:`~brakeline.ver
 A commit that fails acknowledges nothing: every batch in it is answered UNAVAILABLE, the state is reloaded from the log
 before the next write, and the writer tries again. Where it fails by a mistake of this program, which some statement
 brings out, every statement of it is committed by itself: the one that does it is refused, also when it comes again, and
-keeps nobody else waiting; no log holds what no verifier can judge. Where no statement is to blame, the writer ends. While
-the clock is outside the bracket of its witnesses (:mod:`~brakeline.verifier.clock`) nothing is committed, heartbeats
-neither, and every batch is answered UNAVAILABLE.
+keeps nobody else waiting; no log holds what no verifier can judge. Where no statement is to blame, the writer ends.
+While the clock is outside the bracket of its witnesses (:mod:`~brakeline.verifier.clock`) nothing is committed,
+heartbeats neither, and every batch is answered UNAVAILABLE.
 """
 
 from __future__ import annotations
