@@ -209,6 +209,9 @@ def test_ranks_that_each_connect_stop_after_one_step_and_are_one_stop_to_the_nod
             await until(lambda: desk.stops() and desk.stops()[-1].freeze)
             stop = desk.stops()[-1]
             assert stop.freeze == freeze_ranks([c * 64 for c in "abc"])
+            await until(
+                lambda: (desk.samples()[-1].steps or 0) >= stop.step * 3
+            )  # what was done is told after the stop
             training = [s.steps or 0 for s in desk.samples() if s.activity is Activity.TRAINING]
             assert stop.step * 3 == desk.samples()[-1].steps  # every rank did exactly so many
             assert max(training) <= stop.step * 3
