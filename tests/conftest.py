@@ -9,13 +9,13 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.support.counts import REQUIRE_ALL
+from tests.support.counts import REQUIRE_ALL, count
 
 collect_ignore_glob = ["support/*"]
 """Programs and helpers of tests, no tests: some of them import what a newcomer need not have."""
 
 settings.register_profile(
-    "ci", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "ci", derandomize=True, deadline=None, max_examples=count(60, 30), suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("soak", deadline=None, max_examples=5_000, suppress_health_check=list(HealthCheck))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
