@@ -310,3 +310,12 @@ def test_a_folder_of_disclosures_that_is_not_there_is_an_error(tmp_path: Path) -
     world = worlds.honest()
     with pytest.raises(BrakelineError, match="disclosures-unreadable"):
         Post(world, tmp_path, tmp_path / "nowhere")
+
+
+def test_a_folder_of_disclosures_that_goes_away_is_told_and_ends_no_watch(tmp_path: Path) -> None:
+    scene = Sealed(tmp_path)
+    scene.round()
+    scene.given.rmdir()
+    assert scene.round() == [("raised", "disclosures-unreadable")]
+    scene.given.mkdir()
+    assert scene.round() == [("cleared", "disclosures-unreadable")]

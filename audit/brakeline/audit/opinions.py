@@ -20,52 +20,6 @@ from brakeline.treaty.statements import to_json
 SUFFIX = ".disclosure.json"
 
 
-class DisclosureFolder:
-    """What opens statements, from files; each is read when it is asked for, and must be as it was at first.
-
-    Attributes:
-        digest: SHA-256 (hex) over the names and bytes of all files: equal for the same disclosures.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._files = {path.name.removesuffix(SUFFIX): path for path in sorted(folder.rglob(f"*{SUFFIX}"))}
-        self._seen = {name: sha256(path.read_bytes()).digest() for name, path in self._files.items()}
-        rows = (name.encode() + b"\0" + seen for name, seen in sorted(self._seen.items()))
-        self.digest = sha256(b"".join(rows)).hexdigest()
-
-    def __call__(self, statement: str) -> Disclosure | None:
-        """Return the disclosure of *statement*, by digest; None where there is none that can be read."""
-        path = self._files.get(statement)
-        if path is None:
-            return None
-        try:
-            data = path.read_bytes()
-            return parse_disclosure(data) if sha256(data).digest() == self._seen[statement] else None
-        except (BrakelineError, OSError):
-            return None
-
-
-def disclosures_in(folder: Path) -> DisclosureFolder:
-    """Return what opens statements from the files in *folder*.
-
-    Raises:
-        BrakelineError: ``disclosures-unreadable``: there is no such folder.
-    """
-    _needed(folder)
-    return DisclosureFolder(folder)
-
-
-def _needed(folder: Path) -> None:
-    if not folder.is_dir():
-        raise BrakelineError(
-            code="disclosures-unreadable",
-            message="the folder of disclosures cannot be read",
-            expected="a folder",
-            found=str(folder),
-            fix="give the folder that holds the *.disclosure.json files",
-        )
-
-
 class GrowingFolder:
     """What opens statements, from files that keep arriving while logs are followed.
 
@@ -87,9 +41,16 @@ class GrowingFolder:
         """See which files are there now.
 
         Raises:
-            BrakelineError: ``disclosures-unreadable``.
+            BrakelineError: ``disclosures-unreadable``: there is no such folder.
         """
-        _needed(self._folder)
+        if not self._folder.is_dir():
+            raise BrakelineError(
+                code="disclosures-unreadable",
+                message="the folder of disclosures cannot be read",
+                expected="a folder",
+                found=str(self._folder),
+                fix="give the folder that holds the *.disclosure.json files",
+            )
         self._files = {path.name.removesuffix(SUFFIX): path for path in sorted(self._folder.rglob(f"*{SUFFIX}"))}
 
     def __contains__(self, statement: object) -> bool:
@@ -107,6 +68,29 @@ class GrowingFolder:
             return None
         seen = sha256(data).digest()
         return found if self._seen.setdefault(statement, seen) == seen else None
+
+
+class DisclosureFolder(GrowingFolder):
+    """The same, all there from the beginning: what a file said then counts.
+
+    Attributes:
+        digest: SHA-256 (hex) over the names and bytes of all files: equal for the same disclosures.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._seen = {name: sha256(path.read_bytes()).digest() for name, path in self._files.items()}
+        rows = (name.encode() + b"\0" + seen for name, seen in sorted(self._seen.items()))
+        self.digest = sha256(b"".join(rows)).hexdigest()
+
+
+def disclosures_in(folder: Path) -> DisclosureFolder:
+    """Return what opens statements from the files in *folder*.
+
+    Raises:
+        BrakelineError: ``disclosures-unreadable``: there is no such folder.
+    """
+    return DisclosureFolder(folder)
 
 
 def opinion_reports(parts: Iterable[Facts]) -> Iterator[OpinionReport]:

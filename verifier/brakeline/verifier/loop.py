@@ -43,8 +43,8 @@ _LEAVING = "this verifier is shutting down"
 
 Announced: TypeAlias = Envelope | bytes
 """What ``Watch`` streams: an order or a treaty version, or the body of a challenge."""
-MOST_BREAKING = 1_024
-"""Statements remembered because a commit of them alone broke."""
+MOST_BREAKING = 256
+"""Envelopes, at most 64 KiB each, remembered because a commit of them alone broke."""
 RECENT_CHALLENGES = 16_384
 """Challenges that a watcher who was away can still be told; what is older it reads from the log."""
 
@@ -156,7 +156,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "writer")
         self._running = False
-        self._breaking: OrderedDict[str, None] = OrderedDict()
+        self._breaking: OrderedDict[bytes, None] = OrderedDict()
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Return one outcome per submission, once all that was admitted is durable.
@@ -169,7 +169,7 @@ class Writer:
             raise _unavailable("not-serving", "this verifier does not sign its log yet (or no more)", "")
         if (trouble := self._trouble()) is not None:
             raise trouble
-        if any(item.envelope.digest in self._breaking for item in submissions):
+        if self._breaking and any(item.envelope.to_body() in self._breaking for item in submissions):
             raise _broke()
         if not submissions:
             return []
@@ -275,7 +275,8 @@ class Writer:
         """
         if alone:
             await self.read(self._commits.restore)
-            self._breaking[jobs[0].submissions[0].envelope.digest] = None
+            # whole, signatures too: nobody keeps another's statement out by wrapping it so that it breaks something
+            self._breaking[jobs[0].submissions[0].envelope.to_body()] = None
             while len(self._breaking) > MOST_BREAKING:
                 self._breaking.popitem(last=False)
             self._refuse(jobs, _broke())

@@ -60,13 +60,8 @@ class Watch:
         self.standing: list[Alarm] = []
 
     def round(self, tell: Callable[[Event], None], progress: Progress | None = None) -> None:
-        """Look at every log once, judge all, and *tell* what is new or gone; then remember it.
-
-        Raises:
-            BrakelineError: ``disclosures-unreadable``.
-        """
-        if self._given is not None:
-            self._given.look()
+        """Look at every log once, judge all, and *tell* what is new or gone; then remember it."""
+        unread = self._look_at_given()
         for follower in self.followers:
             follower.look(self._now_ms(), progress, self._treaty)
         now_ms = self._now_ms()
@@ -79,6 +74,7 @@ class Watch:
             *_of_opened(judged.opened),
             *_of_logs(self.followers, self._quiet_ms, now_ms),
             *_open(self.report),
+            *unread,
         ]
         events = self._memory.compare(self.standing, now_ms)
         bundles: list[Bundle] = [follower.fork for follower in self.followers if follower.fork is not None]
@@ -89,6 +85,15 @@ class Watch:
         for event in events:
             tell(event)
         self._memory.remember(events)
+
+    def _look_at_given(self) -> list[Alarm]:
+        """See which disclosures have come; a folder that is gone is told, and ends no watch."""
+        try:
+            if self._given is not None:
+                self._given.look()
+        except BrakelineError as error:
+            return [Alarm(f"open|{error.code}", "open", Level.WARNING, "", str(error))]
+        return []
 
     @property
     def _quiet_ms(self) -> int:

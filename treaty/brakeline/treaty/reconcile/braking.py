@@ -13,7 +13,8 @@ beyond what the booked chip time could do (``peak-exceeded``); what was booked a
 keeps and evidence has to contradict. Exercises never bind.
 Sealed: books with an opaque line are not judged under a slow order, whose ceiling is a share of all chip time; under a
 pause the lines that can be read are. Every opaque line may be in scope, and is counted as unverifiable
-(``line-sealed``); so are, under a pause, lines in scope without chip time whose FLOP are sealed (``flop-sealed``).
+(``line-sealed``); so are, under a pause, lines in scope without chip time whose FLOP are sealed (``flop-sealed``). Over
+:class:`~brakeline.treaty.reconcile.logs.OpenedLogs` all of it reads as it was opened.
 Figures: ``binding_period`` (the first), ``chip_ms``, ``flop`` (the largest over the versions of the books; unknown FLOP
 count as none); of a slow order ``class``, and ``chip_ms``, ``ceiling_chip_ms`` of the version that is furthest above.
 
